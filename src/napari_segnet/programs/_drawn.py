@@ -14,7 +14,7 @@ from napari_segnet.containers import Tree
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import Graph, needed, scales, tensors
 from napari_segnet.graph import sizes as sizes_of
-from napari_segnet.programs._evaluate import Drawing, NotReadable, Value
+from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, answered
 from napari_segnet.programs._outputs import group_of, rescaled_by
 
 __all__ = ["Drawn", "checkpoint_of", "ended"]
@@ -67,7 +67,7 @@ def ended(draw: Drawing, answers: Sequence[tuple[str, Any]], inputs: Sequence[st
             continue
         draw.at = f"output {name}".strip()
         try:
-            ends.append((name, draw.as_map(value)))
+            ends.append((name, answered(draw, value)))
         except NotReadable:
             if len(answers) == 1:
                 raise

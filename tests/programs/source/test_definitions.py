@@ -68,6 +68,111 @@ def test_graph_answers_as_the_module(
     assert (found - expected).abs().max() < 1e-3 * expected.std()
 
 
+LISTED = """
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Listed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.last = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x):
+        x = self.last(F.relu(self.first(x)))
+        END
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "is_last"),
+    [
+        ("return F.softmax(x.permute(0, 2, 3, 1).contiguous().view(-1, 3))", True),
+        ("y = x.permute(0, 2, 3, 1); return F.softmax(y.reshape(y.numel() // 3, 3), 1)", True),
+        ("return F.log_softmax(x.flatten(2), dim=1)", False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Implicit dimension")
+def test_an_answer_that_lists_pixels_is_the_map_of_them(
+    tmp_path: Path, end: str, is_last: bool
+) -> None:
+    text = LISTED.replace("END", end)
+    image, expected = saved(text, "Listed()", tmp_path, (1, 24, 32))
+    _read(tmp_path, text)
+    checkpoint = identify(tmp_path / "net.pth")
+    assert checkpoint.program == "source"
+    found = answer(checkpoint, image, torch.load(tmp_path / "net.pth"))
+    listed = found.permute(0, 2, 3, 1) if is_last else found
+    assert found.shape == (1, 3, 24, 32)
+    assert (listed.reshape(expected.shape) - expected).abs().max() < 1e-3 * expected.std()
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (
+            "return F.softmax(x.permute(0, 3, 2, 1).contiguous().view(-1, 3), 1)",
+            "takes an image of 2 axes",
+        ),
+        ("return F.softmax(x.flatten(2))", "softmax over the images of a batch"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Implicit dimension")
+def test_pixels_in_another_order_and_a_softmax_over_images_are_refused(
+    tmp_path: Path, end: str, why: str
+) -> None:
+    text = LISTED.replace("END", end)
+    saved(text, "Listed()", tmp_path, (1, 24, 32))
+    _read(tmp_path, text)
+    with pytest.raises(UnsupportedWeightsError, match=why):
+        identify(tmp_path / "net.pth", {"source": str(tmp_path / "unet.py")})
+
+
+OTHER = """
+
+class Other{n}(nn.Module):
+    def __init__(self, classes=2, width=7, depth=3, kernel=1):
+        super().__init__()
+        self.first = nn.Conv2d(1, width, 3, padding=1)
+        self.steps = nn.Sequential(*[nn.Conv2d(width, width, 3, padding=1) for _ in range(depth)])
+        self.more{n} = nn.Conv2d(width, width, 1)
+        self.last = nn.Conv2d(width, classes, kernel)
+
+    def forward(self, x):
+        return self.last(self.more{n}(self.steps(self.first(x))))
+"""
+BY_A_TEXT = """
+
+class Own(nn.Module):
+    def __init__(self, encoder="light", classes=2):
+        super().__init__()
+        if encoder == "light":
+            widths = [4]
+        elif encoder == "middle":
+            widths = [8, 8]
+        elif encoder == "heavy":
+            widths = [6, 6, 6]
+        self.first = nn.Conv2d(1, widths[0], 3, padding=1)
+        self.steps = nn.Sequential(*[nn.Conv2d(n, n, 3, padding=1) for n in widths])
+        self.last = nn.Conv2d(widths[0], classes, 1)
+
+    def forward(self, x):
+        return self.last(self.steps(self.first(x)))
+"""
+
+
+def test_the_name_of_an_encoder_is_tried_before_numbers_of_other_classes(tmp_path: Path) -> None:
+    others = "".join(OTHER.format(n=n) for n in range(4))
+    text = f"import torch.nn as nn\n{others}{BY_A_TEXT}"
+    saved(text, 'Own("heavy", 3)', tmp_path, (1, 16, 16))
+    _read(tmp_path, text)
+    checkpoint = identify(tmp_path / "net.pth")
+    assert (checkpoint.hparams["class"], checkpoint.hparams["encoder"]) == ("Own", "heavy")
+    assert checkpoint.classes == 3
+    assert checkpoint.known["encoder"].source == "read"
+
+
 def test_arguments_say_how_they_are_known(tmp_path: Path) -> None:
     saved(NAMES, "Small(3, 4, 6)", tmp_path, (3, 16, 16))
     _read(tmp_path, NAMES)

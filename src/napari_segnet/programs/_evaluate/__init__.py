@@ -7,6 +7,7 @@ a view, see ``_values``; everything else of a network is appended to a :class:`D
 
 from __future__ import annotations
 
+from napari_segnet.programs._evaluate._answers import answered
 from napari_segnet.programs._evaluate._drawing import Drawing, Slot
 from napari_segnet.programs._evaluate._layers import (
     batch_normed,
@@ -64,6 +65,7 @@ __all__ = [
     "Weight",
     "activated",
     "affine",
+    "answered",
     "batch_normed",
     "collapsed",
     "combined",

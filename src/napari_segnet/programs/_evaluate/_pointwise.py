@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -50,11 +51,13 @@ def activated(draw: Drawing, value: Value, function: str, **numbers: float) -> V
 
 def softmaxed(draw: Drawing, value: Value, axis: int, *, log: bool = False) -> Value:
     """Append a softmax along an axis of the value."""
-    order = draw.order(value)
+    along = replace(value, axes=(value.axes[axis % len(value.axes)],))
+    order = draw.order(along)  # whatever the other axes were made of
     if order is None:
         value = draw.as_array(value)
         order = draw.order(value)
-    place = order[axis % len(value.axes)] if order else None
+        order = order and (order[axis % len(value.axes)],)
+    place = order[0] if order else None
     if not place:
         raise NotReadable(f"{draw.at} is a softmax over the images of a batch")
     return pointwise(draw, Softmax(along=place - 1, log=log), value)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from napari_segnet.programs._torch._layers import LAYERS
-from napari_segnet.programs._torch._numbers import NUMBERS, Run, alike, truth
+from napari_segnet.programs._torch._numbers import NUMBERS, Run, alike, rank_of, truth
 from napari_segnet.programs._torch._pointwise import POINTWISE
 from napari_segnet.programs._torch._views import VIEWS
 from napari_segnet.programs._torch._windows import WINDOWS
 
-__all__ = ["OPERATIONS", "Run", "alike", "truth"]
+__all__ = ["OPERATIONS", "Run", "alike", "rank_of", "truth"]
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     **NUMBERS,

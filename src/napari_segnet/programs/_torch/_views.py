@@ -58,6 +58,13 @@ def _size(run: Run, x: Any, dim: Any = None) -> Any:
     return row if dim is None else row[whole_number(run, dim)]
 
 
+def _numel(run: Run, x: Any) -> Any:
+    found: Any = 1
+    for one in _size(run, x):
+        found = found * one
+    return found
+
+
 def _view(run: Run, x: Any, shape: Sequence[Any], *_: Any) -> Any:
     if isinstance(x, Weight):
         own = [whole_number(run, one) for one in shape]
@@ -291,6 +298,7 @@ VIEWS: Mapping[str, Callable[..., Any]] = {
     **{f"reflection_pad{n}d": lambda run, x, m: _pad(run, x, m, "reflect") for n in (2, 3)},
     **{f"replication_pad{n}d": lambda run, x, m: _pad(run, x, m, "replicate") for n in (2, 3)},
     **dict.fromkeys(("size", "sym_size"), _size),
+    **dict.fromkeys(("numel", "sym_numel"), _numel),
     "dim": lambda run, x: rank_of(x),
     "slice": _slice,
     "narrow": _narrow,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Output
 from napari_segnet.graph import Channels, Graph, Resize, needed, scales
 from napari_segnet.graph import sizes as sizes_of
-from napari_segnet.programs._evaluate import Drawing, NotReadable, Value
+from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, answered
 from napari_segnet.programs._outputs import group_of
 
 __all__ = ["Ended", "FixedSize", "ended"]
@@ -55,7 +55,7 @@ def ended(draw: Drawing, answer: Any, main: int, started: npt.NDArray[np.bool_])
     every = [pair for pair in _answers(answer) if isinstance(pair[1], Value)]
     if not every:
         raise NotReadable("it answers with no map")
-    ends = [(name, draw.as_map(value)) for name, value in every]
+    ends = [(name, answered(draw, value)) for name, value in every]
     _require_free(draw, ends[min(main, len(ends) - 1)][1])
     whole = draw.graph([node for _, node in ends])
     sizes = [scales(whole, axis) for axis in range(draw.ndim)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from napari_segnet.programs._evaluate import NotReadable
 from napari_segnet.programs.source._values import Instance, Parameter
 
-__all__ = ["Difference", "compared_with", "tensors_of"]
+__all__ = ["Difference", "compared_with", "only_norms", "tensors_of"]
 
 COUNTER = "num_batches_tracked"
 MOST_TENSORS = 20_000
@@ -86,6 +86,16 @@ def compared_with(
         shapes=tuple(shapes),
         same=len(own) - len(missing) - len(shapes),
     )
+
+
+def only_norms(found: Difference, there: Mapping[str, tuple[int, ...]]) -> bool:
+    """Tell if a file has nothing more than norms that the code does not use."""
+    if found.missing or found.shapes or not found.more or not found.same:
+        return False
+    rows = all(len(there[key]) <= 1 for key in found.more)
+    layers = {key.rpartition(".")[0] for key in found.more}
+    kernels = any(len(there.get(f"{layer}.weight", ())) > 1 for layer in layers)
+    return rows and not kernels and len(layers) <= 4 and found.same > 4 * len(found.more)
 
 
 def tensors_of(root: Instance) -> dict[str, Parameter]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from napari_segnet.programs._evaluate import NotReadable
 from napari_segnet.programs.source._budget import MOST_STEPS, Budget
-from napari_segnet.programs.source._match import Difference, compared_with, tensors_of
+from napari_segnet.programs.source._domains import rows_like, words_in
+from napari_segnet.programs.source._match import Difference, compared_with, only_norms, tensors_of
 from napari_segnet.programs.source._misses import Miss, Misses
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
@@ -25,8 +26,14 @@ MOST_TRIES = 500
 """Constructors that are read in the search for one file."""
 MOST_OTHERS = 12
 """Further definitions that are read, to see if they have the same tensors."""
+MOST_WORDED = 8
+"""Definitions whose texts are tried: an encoder's name decides of all layers."""
+MOST_VARIED = 4
+"""Those whose other arguments are tried."""
 MOST_VALUES = 22
 ROUNDS = 3
+FAILED = 10**9
+"""The score of what cannot be put together."""
 INPUTS = ("in", "channel", "img_ch", "n_ch", "nc", "image")
 OUTPUTS = ("out", "class", "num_c", "n_c", "label")
 
@@ -94,7 +101,10 @@ def best_match(
         tries = [one for one in tries if one.made_by.name == wanted]
     search.go_through(tries)
     # Those that have most of the names are worth a search of their arguments.
-    for _, one, values in sorted(search.near, key=lambda row: row[0])[:4]:
+    near = sorted(
+        search.near, key=lambda row: (chosen and row[1].made_by.names is not names[0], row[0])
+    )
+    for one, values in search.worded([row[1:] for row in near])[:MOST_VARIED]:
         if not search.found:
             search.vary(one, values)
     found = search.answer()
@@ -155,7 +165,7 @@ class _Search:
             return self.seen[key]
         self.left -= 1
         if self.left < 0:
-            return 10**9
+            return FAILED
         try:
             run = Runner(files=self.files, budget=self.budget)
             made = _made(run, one.made_by, values)
@@ -163,11 +173,11 @@ class _Search:
             _require_tensors(own, made)
         except NotReadable as error:
             self.failed.append((one, str(error)))
-            self.seen[key] = 10**9
-            return 10**9
+            self.seen[key] = FAILED
+            return FAILED
         found = compared_with(own, self.shapes)
         score = found.score
-        if _only_norms(found, self.shapes):
+        if only_norms(found, self.shapes):
             score = 0
         self.seen[key] = score
         self.named = found.named
@@ -244,6 +254,28 @@ class _Search:
 
     # ---- Varying -----------------------------------------------------------------------
 
+    def worded(
+        self, rows: Sequence[tuple[Try, dict[str, Any]]]
+    ) -> list[tuple[Try, dict[str, Any]]]:
+        """Return definitions with texts for which more tensors agree first, then the others.
+
+        Texts of all of them come before the numbers of any: they are few, and the name of an
+        encoder decides of more tensors.
+        """
+        kept = self.budget.steps - MOST_STEPS // 4
+        found = []
+        for place, (one, values) in enumerate(rows):
+            start = best = self.score(one, values)
+            for name in one.names if place < MOST_WORDED else ():
+                for word in self.domain(one, name, values) if name not in one.given else ():
+                    if self.found or self.budget.steps < kept or not isinstance(word, str):
+                        break
+                    score = self.score(one, {**values, name: word})
+                    if score < best:
+                        best, values = score, {**values, name: word}
+            found.append((best if best < start else FAILED, place, one, values))
+        return [row[2:] for row in sorted(found, key=lambda row: row[:2])]
+
     def vary(self, one: Try, values: dict[str, Any], *, kept: int = 0) -> None:
         """Change one argument after the other as long as more tensors agree.
 
@@ -303,9 +335,9 @@ class _Search:
         if isinstance(now, bool):
             return [not now]
         if isinstance(now, str):
-            return [word for word in self._words(one) if word != now]
+            return [word for word in words_in(one.made_by.names.file) if word != now]
         if isinstance(now, list | tuple) and now and all(isinstance(n, int) for n in now):
-            return self._rows(now)
+            return rows_like(now, self.shapes, self._numbers())
         if isinstance(now, int) or (now is None and name not in (own.defaults if own else {})):
             extra = [now * 2, now // 2, now + 1, now - 1] if isinstance(now, int) else []
             row = [*self._numbers(), *extra]
@@ -314,35 +346,6 @@ class _Search:
         if now is None:
             return [*self._numbers()[:8], True]
         return []
-
-    def _words(self, one: Try) -> list[str]:
-        """Return texts that the code compares something with."""
-        found: dict[str, None] = {}
-        for statement in one.made_by.names.file.body:
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Compare):
-                    for part in ast.walk(node):
-                        if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                            found[part.value] = None
-        return [word for word in found if len(word) < 30][:12]
-
-    def _rows(self, now: Sequence[int]) -> list[Any]:
-        """Return rows of numbers of channels: multiples, beginnings, and that of the file."""
-        kind: Any = type(now)
-        if max(now) <= 8:  # strides, kernels, numbers of blocks
-            ends = [list(now[:n]) for n in range(len(now) - 1, 0, -1)]
-            longer = [[*now, *[now[-1]] * n] for n in (1, 2)]
-            alike = [[n] * len(now) for n in (2, 1, 3)]
-            return [kind(row) for row in (*ends, *longer, *alike) if row != list(now)]
-        widths: list[int] = []
-        for shape in self.shapes.values():
-            if len(shape) in (4, 5) and (not widths or shape[0] > widths[-1]):
-                widths.append(shape[0])
-        rows: list[list[int]] = [widths[:n] for n in range(len(widths), 1, -1)]
-        firsts = [n for n in self._numbers() if n > 1]
-        rows += [[n * first // now[0] for n in now] for first in firsts if now[0]]
-        rows += [list(now[:n]) for n in range(len(now) - 1, 0, -1)]
-        return [kind(row) for row in rows if row and list(now) != row]
 
     # ---- The end -----------------------------------------------------------------------
 
@@ -427,13 +430,3 @@ def _made(run: Runner, made_by: Class | Function, values: Mapping[str, Any]) -> 
     if not isinstance(made, Instance):
         raise NotReadable(f"{made_by.name} makes no network")
     return made
-
-
-def _only_norms(found: Difference, there: Mapping[str, tuple[int, ...]]) -> bool:
-    """Tell if a file has nothing more than norms that the code does not use."""
-    if found.missing or found.shapes or not found.more or not found.same:
-        return False
-    rows = all(len(there[key]) <= 1 for key in found.more)
-    layers = {key.rpartition(".")[0] for key in found.more}
-    kernels = any(len(there.get(f"{layer}.weight", ())) > 1 for layer in layers)
-    return rows and not kernels and len(layers) <= 4 and found.same > 4 * len(found.more)

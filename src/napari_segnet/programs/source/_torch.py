@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable, Value
-from napari_segnet.programs._torch import OPERATIONS
+from napari_segnet.programs._torch import OPERATIONS, rank_of
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import is_number, shown
 from napari_segnet.programs.source._torch_space import (
@@ -260,7 +260,9 @@ def _pad(run: Runner, x: Any, pad: Any, mode: Any = "constant", value: Any = 0, 
 
 def _softmax(name: str) -> Callable[..., Any]:
     def softmax(run: Runner, x: Any, dim: Any = None, *_: Any, **__: Any) -> Any:
-        return OPERATIONS[name](run, x, 1 if dim is None else dim)
+        if dim is None:  # https://docs.pytorch.org/docs/stable/generated/torch.nn.Softmax.html
+            dim = 0 if rank_of(x) in (0, 1, 3) else 1
+        return OPERATIONS[name](run, x, dim)
 
     return softmax
 
@@ -369,6 +371,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **dict.fromkeys(("dropout", "dropout2d", "dropout3d", "alpha_dropout"), _dropout),
     "size": size_of,
     "dim": lambda run, x: len(x.axes),
+    **dict.fromkeys(("numel", "nelement"), lambda run, x: OPERATIONS["numel"](run, x)),
     "getitem": item_of,
     "narrow": lambda run, x, dim, start, length: OPERATIONS["narrow"](run, x, dim, start, length),
     "select": lambda run, x, dim, index: OPERATIONS["select"](run, x, dim, index),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from napari_segnet.recognition import family_of, identify
 from napari_segnet.segmentation import Origin, Segmentation
 from napari_segnet.sidecar import read_sidecar, sidecar_path, write_sidecar
 from napari_segnet.sinks import Blocks, KeptPlace
+from napari_segnet.sinks.file import file_array
 from napari_segnet.train import train
 from napari_segnet.writers import exporters, write_segmentation
 
@@ -155,6 +157,47 @@ def _results(folder: Path) -> tuple[str, Work, Check]:
     return "out/a.json", work, check
 
 
+def _on_a_grid(folder: Path) -> tuple[str, Work, Check]:
+    """Labels of a medical image, as NIfTI beside their record."""
+    nibabel = pytest.importorskip("nibabel")
+    labels = np.arange(60, dtype=np.int32).reshape(3, 4, 5)
+    nibabel.save(nibabel.Nifti1Image(labels.T.astype("f4"), np.eye(4)), folder / "a.nii")
+    grid = sn.open_image(folder / "a.nii").grid
+    assert grid is not None
+    made = Segmentation(
+        labels=labels,
+        axes="zyx",
+        pixel_size_um={},
+        origin=Origin(checkpoint={}, image={"name": "a", "grid": grid.to_json()}, predict={}),
+        kind="instance",
+        label_class={},
+        label_score={},
+        class_names=(),
+    )
+
+    def check(path: Path) -> None:
+        found = nibabel.load(path.with_name("a.labels.nii.gz"))
+        assert np.array_equal(np.asarray(found.dataobj).T, labels)
+
+    return "out/a.json", lambda path: write_segmentation(made, path.parent, "a"), check
+
+
+def _in_a_file(folder: Path) -> tuple[str, Work, Check]:
+    """An answer that is too large for memory, in a nameless file of the scratch folder."""
+
+    def work(path: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tempfile.tempdir", str(path.parent))
+            array = file_array((3, 40, 50), np.dtype(np.float16))
+            array[...] = 2
+            assert array.sum() == 12_000
+
+    def check(path: Path) -> None:
+        assert not list(path.parent.iterdir())
+
+    return "nameless", work, check
+
+
 def _answered(folder: Path) -> tuple[str, Work, Check]:
     """What a network said of each tile, until the labels are written."""
 
@@ -212,6 +255,10 @@ WORKS = {
     "a card": _card,
     "a table": _table,
     "results": _results,
+    "results on a grid": _on_a_grid,
+    "an answer in a file": pytest.param(
+        _in_a_file, marks=pytest.mark.skipif(sys.platform == "win32", reason="files have names")
+    ),
     "answers of tiles": _answered,
     **{f"export {one.name}": _exported(one.name) for one in FORMATS},
     "a training": pytest.param(_taught, marks=[pytest.mark.trains, pytest.mark.long]),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 
 import numpy as np
 import pytest
+from support.hostile.disk import Refusing
 from support.networks import Milesial, calibrate, pictures, save_as
 
 import napari_segnet as sn
 from napari_segnet import cache
 from napari_segnet.engines import kind_for
-from napari_segnet.errors import Cancelled, SettingsError
+from napari_segnet.errors import Cancelled, EngineError, SettingsError
 from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import run
 
@@ -147,6 +150,23 @@ def test_what_is_measured_is_kept(checkpoint):
 
 
 @pytest.mark.subprocess
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_store_that_takes_nothing_is_said_and_torch_answers(
+    checkpoint, own_cache, number, monkeypatch
+):
+    monkeypatch.setattr(convert, "TOLERANCE", 1e-3)  # the disk is meant, not the rounding
+    image = pictures(1, 1, (40, 48))[0, 0].numpy()
+    refused = OSError(number, os.strerror(number))
+    with Refusing("openvino", refused):
+        with pytest.raises(EngineError, match=r"cannot be kept in .*; free space there. Run again"):
+            run(predict(checkpoint, image, PredictSettings(engine="openvino")))
+        made = run(predict(checkpoint, image))
+    assert made.origin.engine["name"] == "torch"
+    assert kept_network(checkpoint).model is None
+    made = run(predict(checkpoint, image, PredictSettings(engine="openvino")))
+    assert made.origin.engine["name"] == "openvino"
+
+
 def test_it_is_measured_beside_what_is_at_work(checkpoint, own_cache):
     tile = pictures(1, 1, (64, 64)).numpy()
     process = begin_trial(checkpoint, tile, 1)

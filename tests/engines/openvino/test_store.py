@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
+import os
 
 import numpy as np
 import pytest
+from support.hostile.disk import Disk, calls_of
 from support.networks import Milesial, calibrate, pictures, save_as
 
 import napari_segnet as sn
@@ -100,6 +104,49 @@ def test_a_network_is_kept_whole_under_its_versions(checkpoint, versions):
     assert kept.choice(2) is None, "a damaged one is measured again"
     versions["openvino"] = "2027.0"
     assert kept_network(checkpoint).model is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_disk_that_refuses_keeps_no_half_network(tmp_path, number):
+    def keep(folder):
+        kept = store.KeptNetwork(folder / "store" / "a")
+        kept.put(written)
+        kept.choose(2, {"faster": True})
+        return kept
+
+    (tmp_path / "whole").mkdir()
+    count = calls_of(lambda: keep(tmp_path / "whole"))
+    for place in range(count):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        refused = OSError(number, os.strerror(number))
+        with Disk(fail_at=place, error=refused) as disk, contextlib.suppress(OSError):
+            keep(folder)
+        kept = store.KeptNetwork(folder / "store" / "a")
+        assert disk.failed and (kept.model is None or kept.is_sound()), disk.failed
+        assert kept.choice(2) in (None, {"faster": True})
+        kept = keep(folder)
+        assert kept.is_sound() and kept.choice(2) == {"faster": True}
+    assert count > 5
+
+
+def test_what_is_cut_off_in_the_store_is_found_and_replaced(tmp_path):
+    for name in ("network.xml", "network.bin", "sums.json"):
+        for length in (0, 3, None):
+            kept = store.KeptNetwork(tmp_path / f"{name}-{length}")
+            kept.put(written)
+            path = kept.folder / name
+            path.unlink() if length is None else os.truncate(path, length)
+            assert not kept.is_sound()
+            kept.put(written)
+            assert kept.is_sound() and kept.model
+    kept = store.KeptNetwork(tmp_path / "refused")
+    kept.put(lambda folder: (folder / "refused.txt").write_text("its operation é is not known"))
+    for cut in (b"", b"its operation \xc3"):
+        (kept.folder / "refused.txt").write_bytes(cut)
+        assert kept.refusal is None, "it is converted again, and not refused without a reason"
+    kept.put(written)
+    assert kept.is_sound() and kept.model
 
 
 def test_networks_used_longest_ago_are_dropped(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 NAMES = ("open", "replace", "rename", "mkdir", "fsync", "link", "stat", "unlink", "ftruncate")
+NAMES += ("posix_fallocate",) if hasattr(os, "posix_fallocate") else ()
 """Calls of ``os`` that may fail; ``unlink`` and ``stat`` fail only where ``all_calls``."""
 CLEANING = ("stat", "unlink")
 

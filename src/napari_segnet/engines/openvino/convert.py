@@ -16,7 +16,7 @@ from napari_segnet.engines.openvino.device import compiled, is_out_of_memory
 from napari_segnet.engines.openvino.store import KeptNetwork, kept_network
 from napari_segnet.engines.torch.dry import activated
 from napari_segnet.engines.torch.weights import load
-from napari_segnet.errors import Remedy, SettingsError
+from napari_segnet.errors import EngineError, Remedy, SettingsError
 from napari_segnet.families import MapFamily
 from napari_segnet.graph.build import InWindows
 from napari_segnet.recognition import family_of
@@ -42,6 +42,8 @@ def converted(checkpoint: Checkpoint) -> KeptNetwork:
     ------
     SettingsError
         If OpenVINO cannot run the network, or answers otherwise than torch.
+    EngineError
+        If the disk refuses to keep it.
     """
     kept = kept_network(checkpoint)
     if kept.model is None and kept.refusal is None:
@@ -95,7 +97,13 @@ def _convert(checkpoint: Checkpoint, kept: KeptNetwork) -> None:
         else:
             openvino.save_model(model, folder / "network.xml", compress_to_fp16=False)
 
-    kept.put(write)
+    try:
+        kept.put(write)
+    except OSError as error:
+        raise EngineError(
+            f"The converted network of {checkpoint.path.name} cannot be kept in "
+            f"{kept.folder.parent} ({error.strerror or error}); free space there"
+        ) from error
 
 
 def _model(checkpoint: Checkpoint) -> Any:

@@ -58,14 +58,14 @@ class KeptNetwork:
     @property
     def refusal(self) -> str | None:
         """Return why it cannot be converted; None if that is not known."""
-        with contextlib.suppress(OSError):  # it is not there, or cannot be read: try again
-            return (self.folder / "refused.txt").read_text("utf-8")
+        with contextlib.suppress(OSError, ValueError):  # not there, or not to be read: try again
+            return (self.folder / "refused.txt").read_text("utf-8") or None
         return None
 
     def put(self, write: Callable[[Path], object]) -> None:
         """Keep what ``write`` writes into the folder that it is given, and drop what is old.
 
-        What another process put there meanwhile stays.
+        What another process put there meanwhile stays, unless it is damaged.
 
         Raises
         ------
@@ -81,6 +81,8 @@ class KeptNetwork:
             write(whole)
             sums = {file.name: _sum(file) for file in whole.iterdir()}
             (whole / SUMS).write_text(json.dumps(sums), "utf-8")
+            if self.folder.exists() and not self.is_sound():
+                self.discard()
             with contextlib.suppress(OSError):  # another was faster: the same network
                 whole.rename(self.folder)
         _drop_old(self.folder.parent, LIMIT_BYTES, self.folder)

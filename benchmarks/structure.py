@@ -281,6 +281,7 @@ def main() -> int:
         ("all forks", [t for t in tried if t.kind.startswith("forks")]),
         ("all foreign", [t for t in tried if t.right_if_refused]),
         ("random, BatchNorm", [t for t in drawn if t.normed]),
+        ("random, BatchNorm, can tell", [t for t in drawn if t.normed and not t.asks]),
     ]
     print(table(rows + [summed(some, f"**{title}**") for title, some in sums if some]))
     false = sum(bool(one.verdict.false_claims) for one in tried)

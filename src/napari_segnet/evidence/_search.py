@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from napari_segnet.evidence._fit import Fit, credit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
 from napari_segnet.evidence._measure import Measure, has_norms
+from napari_segnet.evidence._variants import Variants
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, check_cancelled
@@ -85,6 +86,8 @@ class Search:
         self._kept = set[Key]()
         self._against: Fit | None = None
         self._lead = 0.0
+        # Shares of copies of a published network were set beside leads without a limit.
+        self._limited = not isinstance(space, Variants)
 
     @classmethod
     def begin(
@@ -307,8 +310,8 @@ class Search:
     def _beyond(self, one: Judged, other: Judged) -> float:
         """Return by how much a network is likelier than another."""
         lead = gain(one.fit, other.fit)
-        fits = credit(lead, other.fit.late if lead > 0 else one.fit.late)
-        return one.candidate.prior - other.candidate.prior + FAR * fits
+        fits = self._counted(lead, other if lead > 0 else one)
+        return one.candidate.prior - other.candidate.prior + fits
 
     def _whole(self, one: Judged) -> Generator[Progress, None, Judged]:
         """Run a network to its end, so that those after it go on from its answers."""
@@ -317,8 +320,13 @@ class Search:
 
     def _score(self, one: Judged) -> float:
         """Return prior and fit together, beside the network that fits best."""
-        behind = min(self._gain(one) - self._lead, 0.0)
-        return one.candidate.prior + FAR * credit(behind, one.fit.late)
+        lead = self._gain(one)
+        behind = min(lead - self._lead, 0.0) if self._limited else lead
+        return one.candidate.prior + self._counted(behind, one)
+
+    def _counted(self, lead: float, worse: Judged) -> float:
+        """Return what a lead in fit counts beside the prior."""
+        return FAR * (credit(lead, worse.fit.late) if self._limited else lead)
 
     def _gain(self, one: Judged) -> float:
         """Return by how much a network fits better than one to which all are compared.
@@ -328,7 +336,8 @@ class Search:
         if self._against is None:
             self._against = one.fit
         lead = gain(one.fit, self._against)
-        return lead if len(one.fit.norms) >= len(self._against.norms) else min(lead, self._lead)
+        whole = len(one.fit.norms) >= len(self._against.norms) or not self._limited
+        return lead if whole else min(lead, self._lead)
 
 
 def _key(layout: str, choices: Mapping[str, str]) -> Key:

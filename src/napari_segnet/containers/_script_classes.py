@@ -140,6 +140,8 @@ class ScriptCode:
     def _assigned(self, made: ScriptClass, target: ast.expr, value: ast.expr) -> None:
         """Look at ``__parameters__ = [...]``, and ``__annotations__["0"] = ...``."""
         if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+            if not isinstance(target.value, ast.Name) or target.value.id != "__annotations__":
+                raise self.refuse("an odd value of a class")
             made.fields[str(target.slice.value)] = self.type(value)
             made.slots.append(str(target.slice.value))
         elif isinstance(target, ast.Name):

@@ -1811,6 +1811,18 @@ def test_a_package_with_a_second_program(exported: Parts, tmp_path: Path) -> Non
         open_tree(path)
 
 
+def test_code_that_makes_an_object(tmp_path: Path) -> None:
+    from torchvision.models.detection.image_list import ImageList
+
+    class Made(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return ImageList(image, [(1, 2)]).tensors
+
+    torch.jit.script(Made()).save(str(tmp_path / "a.pt"))
+    code = open_tree(tmp_path / "a.pt").metadata["code"]
+    assert any("ImageList" in name or "image_list" in name for name in code)
+
+
 def test_code_that_ends_without_a_value(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "a.pt"))
     with zipfile.ZipFile(tmp_path / "a.pt") as file:

@@ -98,8 +98,10 @@ class ScriptCode:
         elif first == "__torch__":
             known = name in self.functions or name in self.classes
             if not known and not name.startswith("__torch__.torch.classes."):
-                owner = self.classes.get(name.rpartition(".")[0])
-                if owner is None or not owner.enum:  # which has names of values
+                first, _, last = name.rpartition(".")
+                owner = self.classes.get(first)
+                # An object of a class is made by __new__; an enumeration has names of values.
+                if owner is None or not (owner.enum or last == "__new__"):
                     raise self.refuse(f"there is no {name}")
             return Type("Function", (Type(name),))
         return ANY

@@ -1739,3 +1739,105 @@ def test_a_program_that_leaves_more_than_its_modules(tmp_path: Path) -> None:
         torch.jit.load(packed(tmp_path / "c.pt", odd))
     with pytest.raises(BrokenWeightsError, match="other has no type"):
         open_tree(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"ctorch\nfloat64\nX\x01\0\0\0a\x85R",
+        b"ccollections\nOrderedDict\nX\x04\0\0\0word\x85R",
+        b"ccollections\nOrderedDict\n](K\x01K\x02e\x85R",
+        b"cbuiltins\ndict\n]((K\x01K\x02K\x03te\x85R",
+    ],
+)
+def test_calls_in_the_head_of_an_old_file(odd: bytes, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.save(TENSORS, made, _use_new_zipfile_serialization=False)
+    data, word = made.getvalue(), b"q\x01M\xe9\x03"
+    (tmp_path / "a.pth").write_bytes(data)
+    assert open_tree(tmp_path / "a.pth").container == "torch-legacy"
+    assert data.count(word) == 1
+    (tmp_path / "b.pth").write_bytes(data.replace(word, word + odd + b"0"))
+    with pytest.raises((TypeError, ValueError)):
+        torch.load(tmp_path / "b.pth", weights_only=False)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "b.pth")
+
+
+def test_pairs_that_make_a_dict(tmp_path: Path) -> None:
+    texts = b"ccollections\nOrderedDict\n](X\x02\0\0\0ab]X\x01\0\0\0ca]K\x01ae\x85R"
+    data = pickle.dumps({"w": np.ones(3)}, 2)[:-1] + b"X\x01\0\0\0o" + texts + b"s."
+    with pytest.raises(ValueError, match="1"):
+        pickle.loads(data)
+    data = data.replace(b"]X\x01\0\0\0ca]K\x01a", b"]X\x01\0\0\0caK\x01\x85").replace(
+        b"]X\x01\0\0\0caK\x01\x85", b"X\x01\0\0\0cK\x01\x86"
+    )
+    (tmp_path / "a.pkl").write_bytes(data)
+    assert list(pickle.loads(data)["o"].items()) == [("a", "b"), ("c", 1)]
+    assert open_tree(tmp_path / "a.pkl").root["o"] == {"a": "b", "c": 1}
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (onnx_files.part(9, b""), "type of no kind"),
+        (onnx_files.part(4, onnx_files.part(1, b"")), "type of no kind"),
+    ],
+)
+def test_types_of_onnx_that_are_of_nothing(typed: bytes, says: str, tmp_path: Path) -> None:
+    whole = onnx_files.part(4, onnx_files.part(1, onnx_files.part(1, onnx_files.whole(1, 1))))
+    image = value("image", onnx_files.IMAGE)
+    for name, kind in (("a", whole), ("b", typed)):
+        other = onnx_files.part(1, "other") + onnx_files.part(2, kind)
+        content = onnx_files.graph([RELU], [], [image, other], [value("out", None)])
+        (tmp_path / f"{name}.onnx").write_bytes(onnx_files.model(content))
+    assert open_tree(tmp_path / "a.onnx").container == "onnx"
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(tmp_path / "b.onnx")
+
+
+def test_a_convolution_of_onnx_without_weights(tmp_path: Path) -> None:
+    path = onnx_files.network(tmp_path / "a.onnx", [node("Conv", ["image", ""], ["out"])])
+    with pytest.raises(BrokenWeightsError, match="lacks an input"):
+        open_tree(path)
+
+
+def test_a_package_with_a_second_program(exported: Parts, tmp_path: Path) -> None:
+    model = next(name for name, _ in exported if name.endswith("models/model.json"))
+    path = packed(tmp_path / "a.pt2", [*exported, (f"{model}x", b"{}")])
+    with pytest.raises(Exception):  # noqa: B017
+        torch.export.load(path)
+    with pytest.raises(BrokenWeightsError, match="is no program"):
+        open_tree(path)
+
+
+def test_code_that_makes_an_object(tmp_path: Path) -> None:
+    from torchvision.models.detection.image_list import ImageList
+
+    class Made(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return ImageList(image, [(1, 2)]).tensors
+
+    torch.jit.script(Made()).save(str(tmp_path / "a.pt"))
+    code = open_tree(tmp_path / "a.pt").metadata["code"]
+    assert any("ImageList" in name or "image_list" in name for name in code)
+
+
+def test_code_that_ends_without_a_value(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "a.pt"))
+    with zipfile.ZipFile(tmp_path / "a.pt") as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    for says, old, new in (
+        ("may end without a value", b"    return ", b"    a = "),
+        (
+            "an odd value of a class",
+            b"  training : bool\n",
+            b'  training : bool\n  eval["2"] = int\n',
+        ),
+    ):
+        assert any(old in data for _, data in parts)
+        odd = [(n, d.replace(old, new)) for n, d in parts]
+        with pytest.raises(RuntimeError):
+            torch.jit.load(packed(tmp_path / "b.pt", odd))
+        with pytest.raises(BrokenWeightsError, match=says):
+            open_tree(tmp_path / "b.pt")

@@ -293,6 +293,8 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
 
 TYPES = (1, 4, 5, 7, 8, 9)
 """Where a type lies: tensor, sequence, map, opaque, sparse tensor, optional (``TypeProto``)."""
+MADE_OF = {4: 1, 5: 2, 9: 1}
+"""Where the type lies that a sequence, a map or an optional value is made of."""
 _FIELDS = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}
 """Where the value of an attribute of each kind lies (``AttributeProto.AttributeType``)."""
 _READ = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
@@ -321,14 +323,31 @@ def _input(message: Message) -> OnnxInput:
         if one.number == 1:
             name = message.name(one)
         elif one.number == 2:
-            inner, typed = message.inside(one), False
-            for two in inner:
-                typed = typed or two.number in TYPES
-                if two.number == 1:  # a tensor; sequences and maps are other kinds
-                    kind, shape = _tensor_type(inner.inside(two))
-            if not typed:
-                raise ValueError(f"its value {name[:80]!r} has a type of no kind")
+            kind, shape = _type(message.inside(one))
+            typed = True
     return OnnxInput(name=name, shape=shape, kind=kind, typed=typed)
+
+
+def _type(message: Message, depth: int = 0) -> tuple[int, tuple[int | str, ...] | None]:
+    """Return kind and lengths of a tensor; of a sequence and the like 0 and None."""
+    kind, shape, typed = 0, None, False
+    if depth > DEEPEST:
+        raise ValueError(f"types lie in each other more than {DEEPEST} deep")
+    for one in message:
+        typed = typed or one.number in TYPES
+        if one.number == 1:
+            kind, shape = _tensor_type(message.inside(one))
+        elif one.number in MADE_OF:
+            inner, parts = message.inside(one), 0
+            for two in inner:
+                if two.number == MADE_OF[one.number]:
+                    parts += 1
+                    _type(inner.inside(two), depth + 1)
+            if not parts:
+                raise ValueError("a value has a type of no kind")
+    if not typed:
+        raise ValueError("a value has a type of no kind")
+    return kind, shape
 
 
 def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:

@@ -58,6 +58,10 @@ def _rules() -> Mapping[str, tuple[Rule, ...]]:
     return {name: tuple(rules) for name, rules in found.items()}
 
 
+WITHOUT = frozenset(("Loop", "Scan"))
+"""Operations whose first inputs may be left out, though others behind them may not."""
+
+
 def _range(text: str) -> tuple[int, int]:
     least, most = (ANY if end == "*" else int(end) for end in text.split("-"))
     return least, most
@@ -94,8 +98,8 @@ def require_known(node: OnnxNode, opset: int) -> None:
         least, most = min(ends[0] for ends in ranges), max(ends[1] for ends in ranges)
         if not least <= len(names) <= most:
             raise ValueError(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
-    if min(one.inputs[0] for one in rules) and not node.inputs[0]:
-        raise ValueError(f"{shown} takes nothing")
+    if node.operation not in WITHOUT and not all(node.inputs[: rule.inputs[0]]):
+        raise ValueError(f"{shown} lacks an input that ONNX demands")
     if missing := rule.required - node.attributes.keys():
         raise ValueError(f"{shown} has no attribute {min(missing)!r}, which ONNX demands")
     for name, value in node.attributes.items():

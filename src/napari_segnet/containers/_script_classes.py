@@ -98,8 +98,10 @@ class ScriptCode:
         elif first == "__torch__":
             known = name in self.functions or name in self.classes
             if not known and not name.startswith("__torch__.torch.classes."):
-                owner = self.classes.get(name.rpartition(".")[0])
-                if owner is None or not owner.enum:  # which has names of values
+                first, _, last = name.rpartition(".")
+                owner = self.classes.get(first)
+                # An object of a class is made by __new__; an enumeration has names of values.
+                if owner is None or not (owner.enum or last == "__new__"):
                     raise self.refuse(f"there is no {name}")
             return Type("Function", (Type(name),))
         return ANY
@@ -140,6 +142,8 @@ class ScriptCode:
     def _assigned(self, made: ScriptClass, target: ast.expr, value: ast.expr) -> None:
         """Look at ``__parameters__ = [...]``, and ``__annotations__["0"] = ...``."""
         if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+            if not isinstance(target.value, ast.Name) or target.value.id != "__annotations__":
+                raise self.refuse("an odd value of a class")
             made.fields[str(target.slice.value)] = self.type(value)
             made.slots.append(str(target.slice.value))
         elif isinstance(target, ast.Name):

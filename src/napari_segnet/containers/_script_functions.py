@@ -65,7 +65,10 @@ class ScriptFunction:
                 raise self.look.refuse(f"{name} is not of its type")
         if not own.args and self.owner is not None:
             raise self.look.refuse(f"{function.name} has no self")
-        self._block(function.body, values)
+        left = self._block(function.body, values)
+        interface = self.owner is not None and self.look.opened.get(self.owner, False)
+        if not left and not interface and self.returns.name not in {"NoneType", "Any", "Optional"}:
+            raise self.look.refuse(f"{function.name} may end without a value")
 
     # ---- Statements --------------------------------------------------------------------
 

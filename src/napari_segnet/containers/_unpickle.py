@@ -32,6 +32,7 @@ from napari_segnet.containers._rebuild import (
     TENSORS,
     HalfBuilt,
     hashable,
+    no_pairs,
 )
 from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError
@@ -160,6 +161,8 @@ class _Machine:
         if not isinstance(target, Named):
             raise ValueError(f"a {type(target).__name__} is called")
         name = str(target)
+        if target.module == "torch" and target.short in ITEMSIZE:
+            raise ValueError("a kind of numbers is called")
         if self.persistent is not None and target.module in _TORCH and _is_kind(target.short):
             raise ValueError("a kind of numbers is called")
         if name in TENSORS:
@@ -350,7 +353,7 @@ def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
         known = known or (name not in OF_ANYTHING and any(isinstance(one, Named) for one in args))
         if name in FUNCTIONS or (known and name not in FORGIVING):
             raise  # Python itself refuses it, too
-        if name in FORGIVING and isinstance(args[0], _NO_ROW):
+        if name in FORGIVING and (isinstance(args[0], _NO_ROW) or no_pairs(name, args)):
             raise
         return Inert(name, args)
 

@@ -100,7 +100,9 @@ def _program(archive: Archive, folder: str) -> str:
     if folder + OLD in archive.entries:
         return folder + OLD
     start = f"{folder}models/"
-    own = [n for n in archive.entries if n.startswith(start) and n.endswith(".json")]
+    own = [n for n in archive.entries if n.startswith(start) and n != start]
+    if odd := [n for n in own if not n.endswith(".json")]:  # PyTorch takes all of them as programs
+        raise _damaged(archive.path, f"its part {odd[0][-60:]} is no program")
     if len(own) == 1:
         return own[0]
     if own:
@@ -158,7 +160,11 @@ def _require_parts(archive: Archive, folder: str, model: str) -> None:
 
     https://github.com/pytorch/pytorch/blob/v2.9.0/torch/export/pt2_archive/_package.py
     """
-    if f"{folder}data/weights/{model}_weights_config.json" not in archive.entries:
+    listing = f"{folder}data/weights/{model}_weights_config.json"
+    if listing not in archive.entries:
+        start = f"{folder}data/weights/"
+        if any(n.startswith(start) and n.endswith("_weights_config.json") for n in archive.entries):
+            raise ValueError(f"its part {listing[-60:]} is missing")
         return  # written by 2.8
     inputs = f"{folder}data/sample_inputs/{model}.pt"
     parts = (VERSION, *VERSIONS[:1], inputs.removeprefix(folder))

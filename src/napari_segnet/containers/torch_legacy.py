@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,6 +65,8 @@ class _Blocks:
             raise ValueError("a block of numbers has no name")
         word, kind, *rest = persistent_id
         if word == "module" and isinstance(kind, Named):
+            if kind.module.partition(".")[0] in sys.stdlib_module_names:
+                raise ValueError("a module is of a class of Python itself")
             return kind  # a class, with its source as text, which nobody needs
         if word != "storage" or len(rest) != 4:
             raise ValueError("a block of numbers has no name")

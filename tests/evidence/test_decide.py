@@ -8,7 +8,7 @@ from support.calibrated import OPEN, Toys, calibrated, drawn
 
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import MARGINS, Decision, Variants, Verdict, decide, margin, rank
-from napari_segnet.graph import GlobalPooling, GraphBuilder, Resize
+from napari_segnet.graph import BatchNorm, Convolution, GlobalPooling, GraphBuilder, Resize
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate
 from napari_segnet.progress import run
@@ -73,6 +73,31 @@ def test_the_layout_of_an_answer_that_is_enlarged_stays_assumed(enlarged):
     known = decision.known()["layout"]
     assert known.source == ("assumed" if enlarged else "decided")
     assert ("no tensor shows" in known.why) == enlarged
+
+
+@pytest.mark.parametrize("width", [4, 5])
+def test_the_layout_stays_assumed_where_a_layer_behind_the_last_norm_may_never_run(width):
+    draw = GraphBuilder(1, 2)
+    last = draw.image
+    for name, outputs, normed in (("a", 4, True), ("b", width, False), ("c", 1, False)):
+        convolution = Convolution(
+            outputs=outputs,
+            kernel=(1, 1),
+            stride=(1, 1),
+            before=(0, 0),
+            after=(0, 0),
+            dilation=(1, 1),
+        )
+        last = draw.add(name, convolution, last)
+        last = draw.add(f"{name}/norm", BatchNorm(epsilon=1e-5), last) if normed else last
+    candidate = Candidate(
+        graph=draw.graph(last), choices={"layout": "a"}, open={"layout": ("a", "b")}, prior=0.0,
+        why={"layout": "the channels close"},
+    )  # fmt: skip
+    verdict = Verdict(value="a", decided=True, margin=1.0, against="b")
+    known = Decision(candidates=(candidate,), verdicts={"layout": verdict}).known()["layout"]
+    assert known.source == ("assumed" if width == 4 else "decided")
+    assert ("may never be run" in known.why) == (width == 4)
 
 
 def test_without_norms_nothing_is_decided():

@@ -13,7 +13,7 @@ from napari_segnet.evidence._fit import SAME, Fit, gain, margin
 from napari_segnet.evidence._margins import FAIR, ODD, OF_ALL, UNCERTAIN, UNPROVEN, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.evidence._variants import Variants
-from napari_segnet.graph import Resize
+from napari_segnet.graph import BatchNorm, Convolution, Resize, channels
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, job
@@ -30,6 +30,7 @@ MOST_SHOWN = 4
 TURNS = 3
 """While other values are tried, a better network may turn up; then these are tried around it."""
 ENLARGED = "no tensor shows whether the output of a coarser level is enlarged, as here"
+UNSEEN = "a layer behind the last norm has as many channels out as in, and may never be run"
 UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
 
@@ -99,9 +100,8 @@ class Decision:
         for name, values in self.best.open.items():
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
-            enlarged = len(values) > 1 and _is_enlarged(self.best)
-            reason = UNFIT if self.is_uncertain else ENLARGED if enlarged else ""
-            if name == "layout" and reason:
+            reason = self._doubt(len(values) > 1) if name == "layout" else ""
+            if reason:
                 found[name] = Known(source="assumed", why=f"{why}; {reason}" if why else reason)
             elif len(values) < 2:
                 found[name] = Known(source="read", why=why)
@@ -110,6 +110,26 @@ class Decision:
             else:
                 found[name] = known(verdict, why, self.shown)
         return found
+
+    def _doubt(self, others: bool) -> str:
+        """Return why no statistics prove the layout, of which there may be others; empty: none."""
+        if self.is_uncertain or not others:
+            return UNFIT if self.is_uncertain else ""
+        return ENLARGED if _is_enlarged(self.best) else UNSEEN if _ends_unseen(self.best) else ""
+
+
+def _ends_unseen(candidate: Candidate) -> bool:
+    """Tell if a network closes without one of the layers to which no norm's statistics refer."""
+    graph = candidate.graph
+    counts, seen = channels(graph), set[str]()
+    for node in reversed(graph.nodes):
+        if isinstance(node.operation, BatchNorm) or node.name in seen:
+            seen.update(node.inputs)
+    ends = [node for node in graph.nodes if node.name not in seen]
+    return bool(seen) and any(
+        isinstance(node.operation, Convolution) and counts[node.inputs[0]] == counts[node.name]
+        for node in ends
+    )
 
 
 def _is_enlarged(candidate: Candidate) -> bool:

@@ -173,6 +173,27 @@ def test_the_name_of_an_encoder_is_tried_before_numbers_of_other_classes(tmp_pat
     assert checkpoint.known["encoder"].source == "read"
 
 
+def test_numbers_that_neighbours_prove_are_not_compared_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"import torch.nn as nn\n{OTHER.format(n=0)}"
+    saved(text, "Other0()", tmp_path, (1, 16, 16))
+    _read(tmp_path, text)
+    tried: list[int] = []
+    score = _search._Search.score
+    monkeypatch.setattr(
+        _search._Search,
+        "score",
+        lambda search, one, values: (
+            tried.append(values.get("width", 7)),
+            score(search, one, values),
+        )[1],
+    )
+    checkpoint = identify(tmp_path / "net.pth")
+    assert checkpoint.known["width"].source == "read"
+    assert {6, 8} <= set(tried) <= {6, 7, 8}
+
+
 def test_arguments_say_how_they_are_known(tmp_path: Path) -> None:
     saved(NAMES, "Small(3, 4, 6)", tmp_path, (3, 16, 16))
     _read(tmp_path, NAMES)

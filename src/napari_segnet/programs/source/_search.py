@@ -392,7 +392,11 @@ class _Search:
                     found[name] = Argument(value=value, source="assumed", why="a default")
                 continue
             near = [value + 1, max(value - 1, 1)] if type(value) is int else []
-            others = [n for n in (*near, *self.domain(one, name, values)[:6]) if n != value]
+            scores = [self.score(one, {**values, name: n}) for n in near if n != value]
+            # Where neighbours make other tensors, farther numbers do, too.
+            more = not scores or not all(0 < score < FAILED for score in scores)
+            row = (*near, *(self.domain(one, name, values)[:6] if more else ()))
+            others = [n for n in row if n != value]
             same = [n for n in others if self.score(one, {**values, name: n}) == 0]
             self.alike[name] = tuple(same)
             if same or not others:

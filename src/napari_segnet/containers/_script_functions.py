@@ -346,7 +346,6 @@ def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> di
     for place, one in enumerate([*own.args, *own.kwonlyargs]):
         if one.arg in values:
             raise look.refuse(f"{one.arg} is there twice")
-        first = place == 0 and owner is not None
         values[one.arg] = Type(owner) if owner and not place else look.type(one.annotation)
     return values
 

@@ -249,7 +249,7 @@ def _scalar(dtype: Any, raw: Any = b"") -> Any:
     return array.item() if isinstance(array, np.ndarray) else array
 
 
-def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> Any:
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
     return _array(raw, dtype, shape, order)
 
 

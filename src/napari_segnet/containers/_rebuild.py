@@ -31,7 +31,6 @@ __all__ = [
     "TENSORS",
     "HalfBuilt",
     "hashable",
-    "no_pairs",
     "storage_dtype",
 ]
 
@@ -275,19 +274,6 @@ def _dict(*args: Any) -> dict[Any, Any]:
     return {hashable(key): value for key, value in pairs}
 
 
-def no_pairs(name: str, args: tuple[Any, ...]) -> bool:
-    """Tell if Python makes no dict of values: of texts, numbers, rows of other lengths than 2."""
-    items = args[0] if name in _OF_PAIRS and args else ()
-    if isinstance(items, str | bytes):
-        return True
-    plain = items if isinstance(items, list | tuple | set | frozenset) else ()
-    return any(
-        isinstance(one, int | float | complex | Named | None)
-        or (isinstance(one, str | bytes | list | tuple) and len(one) != 2)
-        for one in plain
-    )
-
-
 def _counted(*args: Any) -> dict[Any, Any]:
     return _dict(*(arg for arg in args if isinstance(arg, dict | list)))
 
@@ -403,7 +389,6 @@ MOST_ARGUMENTS: Mapping[str, int] = {
     "torch.Size": 1,
 }
 """How many values these are made of."""
-_OF_PAIRS = ("builtins.dict", "collections.OrderedDict")
 OF_NOTHING = frozenset(
     ("builtins.object", *(f"enum.{name}" for name in ("Enum", "IntEnum", "Flag", "IntFlag")))
 )

@@ -47,17 +47,7 @@ class ScriptFunction:
         self.returns: Type = ANY
 
     def check(self, function: ast.FunctionDef) -> None:
-        own = function.args
-        if own.vararg or own.kwarg or own.posonlyargs:
-            raise self.look.refuse("arguments without names")
-        values: dict[str, Type] = {}
-        for place, one in enumerate([*own.args, *own.kwonlyargs]):
-            if one.arg in values:
-                raise self.look.refuse(f"{one.arg} is there twice")
-            if place == 0 and self.owner is not None:
-                values[one.arg] = Type(self.owner)
-            else:
-                values[one.arg] = self.look.type(one.annotation)
+        own, values = function.args, _taken(self.look, self.owner, function)
         self.returns = self.look.type(function.returns) if function.returns else ANY
         names = [one.arg for one in own.args][::-1]
         for name, default in zip(names, own.defaults[::-1], strict=False):
@@ -346,6 +336,18 @@ class ScriptFunction:
         if extra := named.keys() - {one.arg for one in own}:
             raise self.look.refuse(f"{function.name} takes no {min(extra)}")
         return self.look.type(function.returns) if function.returns else ANY
+
+
+def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> dict[str, Type]:
+    """Return the types of what a function takes; the first one is of the class that has it."""
+    own, values = function.args, dict[str, Type]()
+    if own.vararg or own.kwarg or own.posonlyargs:
+        raise look.refuse("arguments without names")
+    for place, one in enumerate([*own.args, *own.kwonlyargs]):
+        if one.arg in values:
+            raise look.refuse(f"{one.arg} is there twice")
+        values[one.arg] = Type(owner) if owner and not place else look.type(one.annotation)
+    return values
 
 
 def _root(node: ast.expr) -> str | None:

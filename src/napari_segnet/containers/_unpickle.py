@@ -14,34 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from napari_segnet.budget import Budget, OverBudget
+from napari_segnet.budget import Budget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
 from napari_segnet.containers._numpy_state import old_text
 from napari_segnet.containers._opcodes import Stream, operations
+from napari_segnet.containers._plain_values import plain_or_inert
 from napari_segnet.containers._rebuild import (
     ARRAYS,
-    FORGIVING,
     FUNCTIONS,
-    MOST_ARGUMENTS,
     MUTABLE,
-    OF_ANYTHING,
     OF_NOTHING,
     PLAIN,
     STATEFUL,
     TENSORS,
     HalfBuilt,
     hashable,
-    no_pairs,
 )
 from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["Stream", "unpickle"]
 
-_PLAINEST = (str, bytes, int, float, complex, list, tuple, dict, type(None))
-_CALLED = (Named, Inert, type(None))
-_NO_ROW = (int, float, complex, type(None), Named)
 _INERT_BYTES = 300
 """A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
@@ -172,7 +166,7 @@ class _Machine:
         if name in _FROM_TYPE:
             return self._called(args[0], args[2])
         if name in PLAIN:
-            made = _plain_or_inert(name, args)
+            made = plain_or_inert(name, args)
             if name in STATEFUL:
                 self.stateful[id(made)] = made
             return made
@@ -337,25 +331,6 @@ class _Machine:
 def _is_kind(name: str) -> bool:
     """Tell a kind of numbers, which is no function in a file of torch."""
     return name.endswith("Storage") or name in ITEMSIZE
-
-
-def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
-    if name == "collections.defaultdict" and args and not isinstance(args[0], _CALLED):
-        raise ValueError("a dict's missing values are made by what cannot be called")
-    if len(args) > MOST_ARGUMENTS.get(name, len(args)):
-        raise ValueError(f"a {name.rpartition('.')[2]} is made of {len(args)} values")
-    try:
-        return PLAIN[name](*args)
-    except OverBudget:
-        raise
-    except (ValueError, TypeError, OverflowError, AttributeError):
-        known = all(isinstance(one, _PLAINEST) for one in args)
-        known = known or (name not in OF_ANYTHING and any(isinstance(one, Named) for one in args))
-        if name in FUNCTIONS or (known and name not in FORGIVING):
-            raise  # Python itself refuses it, too
-        if name in FORGIVING and (isinstance(args[0], _NO_ROW) or no_pairs(name, args)):
-            raise
-        return Inert(name, args)
 
 
 _Opcode = Callable[[_Machine, Any], None]

@@ -202,6 +202,8 @@ def decide(
     verdicts = yield from _agreed(search, best, verdicts)
     if published:
         best, verdicts = yield from _likeliest(search, best, verdicts)
+    else:
+        ranked = yield from search.ranked(best, MOST_RANKED, limited=True)
     if best.fit.late > UNCERTAIN:
         verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
     return Decision(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 from napari_segnet.evidence._fit import Fit, credit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
 from napari_segnet.evidence._measure import Measure, has_norms
-from napari_segnet.evidence._variants import Variants
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, check_cancelled
@@ -86,8 +85,7 @@ class Search:
         self._kept = set[Key]()
         self._against: Fit | None = None
         self._lead = 0.0
-        # Shares of copies of a published network were set beside leads without a limit.
-        self._limited = not isinstance(space, Variants)
+        self._limited = False
 
     @classmethod
     def begin(
@@ -144,7 +142,7 @@ class Search:
         fit = self.measure.fit(candidate.graph, keep, against.fit if against else None, most)
         made = None if fit is None else Judged(candidate=candidate, fit=fit)
         self._found[key] = made
-        if made is not None:
+        if made is not None and self._limited:
             self._lead = max(self._lead, self._gain(made))
         if keep:
             self._kept.add(key)
@@ -207,13 +205,21 @@ class Search:
             > best.candidate.prior - UNLIKELY
         )
 
-    def ranked(self, best: Judged, most: int) -> Generator[Progress, None, tuple[Judged, ...]]:
+    def ranked(
+        self, best: Judged, most: int, limited: bool = False
+    ) -> Generator[Progress, None, tuple[Judged, ...]]:
         """Return the best networks by fit and prior together; no graph twice.
 
-        The first few are measured at all of their norms.
+        The first few are measured at all of their norms. ``limited``: a lead in fit counts less
+        among those that fit well, see ``credit``: so what is common stands beside what fits best.
         """
-        self._against, self._lead = best.fit, 0.0
+        self._against, self._lead, self._limited = best.fit, 0.0, limited
         self._lead = max(self._gain(one) for one in self._found.values() if one)
+        found = yield from self._finalists(best, most)
+        self._limited = False
+        return found
+
+    def _finalists(self, best: Judged, most: int) -> Generator[Progress, None, tuple[Judged, ...]]:
         whole = set[Key]()
         for _ in range(FINALISTS):
             first = self._different(LED)
@@ -309,8 +315,7 @@ class Search:
 
     def _beyond(self, one: Judged, other: Judged) -> float:
         """Return by how much a network is likelier than another."""
-        lead = gain(one.fit, other.fit)
-        fits = self._counted(lead, other if lead > 0 else one)
+        fits = FAR * gain(one.fit, other.fit)
         return one.candidate.prior - other.candidate.prior + fits
 
     def _whole(self, one: Judged) -> Generator[Progress, None, Judged]:
@@ -319,19 +324,16 @@ class Search:
         return again or one
 
     def _score(self, one: Judged) -> float:
-        """Return prior and fit together, beside the network that fits best."""
+        """Return prior and fit together."""
         lead = self._gain(one)
-        behind = min(lead - self._lead, 0.0) if self._limited else lead
-        return one.candidate.prior + self._counted(behind, one)
-
-    def _counted(self, lead: float, worse: Judged) -> float:
-        """Return what a lead in fit counts beside the prior."""
-        return FAR * (credit(lead, worse.fit.late) if self._limited else lead)
+        if self._limited:
+            lead = credit(min(lead - self._lead, 0.0), one.fit.late)
+        return one.candidate.prior + FAR * lead
 
     def _gain(self, one: Judged) -> float:
         """Return by how much a network fits better than one to which all are compared.
 
-        Where only its first norms were measured, it is not known to fit better.
+        Where only its first norms were measured, it is not known to fit better than all others.
         """
         if self._against is None:
             self._against = one.fit

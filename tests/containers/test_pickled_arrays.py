@@ -127,3 +127,17 @@ def test_a_value_that_doubles_at_each_step_stays_small(name: str, tmp_path: Path
     )
     with pytest.raises(BrokenWeightsError, match=r"a path is too long|names a device"):
         open_weights(path)
+
+
+def test_rare_arrays_beside_the_weights_do_not_hide_them(tmp_path: Path) -> None:
+    turned = np.arange(24, dtype=np.float32).reshape(2, 3, 4).transpose(1, 0, 2)  # order "K"
+    table = np.zeros(2, [("name", "O"), ("score", "f4")])
+    zoo = {
+        "model": {**ARRAYS, "k.weight": turned},
+        "log": [table, table[0], np.str_(""), np.bytes_()],
+    }
+    for protocol in (2, 5):
+        path = tmp_path / f"model_{protocol}.pkl"
+        path.write_bytes(pickle.dumps(zoo, protocol))
+        (weights, *_) = open_weights(path)
+        assert np.array_equal(weights.tensors["k.weight"].load().numpy(), turned)

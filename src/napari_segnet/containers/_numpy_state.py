@@ -43,6 +43,10 @@ _KNOWN = sys.stdlib_module_names | {"torch", "__builtin__", "copy_reg"}
 """Modules in which no kind of array is."""
 _KINDS_OF_ARRAY = ("ndarray", "matrix", "memmap", "recarray", "chararray", "MaskedArray")
 _OBJECTS = ("O", "O4", "O8")
+_LISTED = 2
+"""Flag of a kind whose pickle is a list of objects, also of a table that has some."""
+_EMPTY = {"U0": "", "S0": b""}
+"""Kinds of a text without letters: a single one has no bytes."""
 
 
 class OldText(str):
@@ -76,6 +80,8 @@ class HalfBuilt:
         self.order = "="
         self.size = size
         """Bytes of a number, a date or a row of a table."""
+        self.listed = False
+        """Whether it is a table with objects, whose rows are no bytes."""
         self.memo_keys: list[int] = []
 
     def __repr__(self) -> str:
@@ -116,6 +122,8 @@ class HalfBuilt:
                 _require_unit(state[8] if len(state) > 8 else None)
             elif "V" in (self.spec or ""):
                 self.size = _whole(state[5])
+                flags = state[7] if len(state) > 7 else 0  # below 0 where numpy's are a signed byte
+                self.listed = type(flags) is int and bool(flags & _LISTED)
             return  # of tables, dates: it stays a name
         text = kind.kind in "SU"
         size = state[5:7] if text else (-1, -1)
@@ -212,12 +220,12 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any, *, written: bool = Fals
     if not isinstance(dtype, HalfBuilt) or dtype.spec is None:
         raise ValueError("the kind of an array is none")
     if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
-        if dtype.spec not in _OBJECTS:
+        if dtype.spec not in _OBJECTS and not dtype.listed:
             raise ValueError("the numbers of an array are no bytes")
         if len(raw) != math.prod(sizes):
             raise ValueError(f"an array of shape {sizes} has {len(raw)} objects")
         return Inert(_MADE, (shape,), items=raw)
-    if not isinstance(raw, (bytes, str) if written else (bytes, bytearray, str)):
+    if dtype.listed or not isinstance(raw, (bytes, str) if written else (bytes, bytearray, str)):
         raise ValueError("the numbers of an array are no bytes")
     if isinstance(raw, str):
         raw = raw.raw if isinstance(raw, OldText) else raw.encode("latin-1")
@@ -245,12 +253,27 @@ def _is_text(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _scalar(dtype: Any, raw: Any = b"") -> Any:
+    if isinstance(dtype, HalfBuilt):
+        if dtype.spec in _EMPTY and raw in ("", b""):
+            return _EMPTY[dtype.spec]
+        if dtype.listed and isinstance(raw, Inert) and raw.name == _MADE:
+            return Inert(_MADE, ((), dtype.spec))  # a row of a table, from an array of one
     array = _array(raw, dtype, (), "C", written=True)
     return array.item() if isinstance(array, np.ndarray) else array
 
 
-def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    return _array(raw, dtype, shape, order)
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Any:
+    """Return an array of protocol 5; numpy says from 2.3 on in which order its axes lie.
+
+    https://github.com/numpy/numpy/blob/v2.3.0/numpy/_core/numeric.py
+    """
+    if order != "K" or axes is None:
+        return _array(raw, dtype, shape, order)
+    array = _array(raw, dtype, shape, "C")
+    whole = isinstance(axes, tuple) and all(type(axis) is int for axis in axes)
+    if not whole or sorted(axes) != list(range(len(shape))):
+        raise ValueError("the order of an array's axes is not understood")
+    return array.transpose(axes) if isinstance(array, np.ndarray) else array
 
 
 ARRAYS: Mapping[str, Callable[..., Any]] = {

@@ -458,3 +458,34 @@ def test_the_retinal_network_tells_its_scores_but_not_its_optimiser(data: Path) 
     assert all("optimizer_state_dict" not in reading.wrapper for reading in readings)
     assert "stats" in readings[0].metadata
     assert os.path.basename(readings[0].path) == "wnet_drive.pth"
+
+
+@both
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code:UserWarning")
+def test_a_network_of_a_package_that_is_named_as_one_of_python(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, unet = types.ModuleType("code"), types.ModuleType("code.unet")
+
+    class UNet(torch.nn.Sequential):
+        pass
+
+    UNet.__module__, UNet.__qualname__ = "code.unet", "UNet"
+    vars(unet)["UNet"] = UNet
+    for module in (code, unet):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    path = save(UNet(torch.nn.Conv2d(1, 2, 3)), tmp_path / "whole.pth", zipped)
+    monkeypatch.undo()  # who opens the file has no such package
+    (first, *_) = open_weights(path)
+    assert set(first.tensors) == {"0.weight", "0.bias"}
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code:UserWarning")
+def test_a_module_of_a_legacy_file_is_no_class_of_python(tmp_path: Path) -> None:
+    path = save(torch.nn.Conv2d(1, 2, 3), tmp_path / "whole.pth", zipped=False)
+    data = path.read_bytes()
+    named = b"ctorch.nn.modules.conv\nConv2d\n"
+    assert named in data
+    path.write_bytes(data.replace(named, b"ccollections\nOrderedDict\n", 1))
+    with pytest.raises(BrokenWeightsError, match="class that Python itself has"):
+        open_tree(path)

@@ -59,6 +59,7 @@ def test_dark_objects_are_found_with_light_and_dark_exchanged(tmp_path, network,
     assert found.ways[0].score >= found.chosen.score
     assert found.comparison.verdict == "better"
     assert found.taken(QUICK) == replace(QUICK, invert="yes")
+    assert dict(found.for_a_run) == dict(found.untrained.changes), "no others were given"
     said = found.sentence()
     assert said.startswith("Before any training, on ")
     assert "with inversion." in said
@@ -102,8 +103,10 @@ def test_what_a_network_averages_already_is_not_tried(tmp_path, network, monkeyp
     put_first(monkeypatch, maps=finds_bright_on_the_left)
     data = dark_objects(tmp_path / "d", dark=False)
     known = replace(network, card={"mirror": "yes", "multiscale": "yes"})
-    found = run(start_well(known, data, QUICK, device="cpu"))
+    how = replace(QUICK, normalize="min-max")
+    found = run(start_well(known, data, how, device="cpu"))
     assert found.averaged is None and found.untrained is found.chosen
+    assert found.for_a_run == {"normalize": "min-max", **found.chosen.changes}
 
 
 def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
     from napari_segnet.dataset import Dataset
     from napari_segnet.progress import Job
-    from napari_segnet.train import StartingPoint, TrainingResult, TrainSettings, TriedWay
+    from napari_segnet.train import StartingPoint, TrainingResult, TrainSettings
 
 __all__ = ["Train"]
 
@@ -237,16 +238,19 @@ def _started(
     if args.start == "take":
         return found.taken(settings), found
     if found.offered:
-        pairs = _as_options(found.chosen)
+        pairs = _as_options(found.chosen.changes)
         print(f"Note: train with that by adding {pairs} (or --start take).", file=sys.stderr)
     if found.untrained.changes:
-        pairs = _as_options(found.untrained)
-        print(f"Note: without a training: napari-segnet segment ... {pairs}", file=sys.stderr)
+        pairs = _as_options(found.for_a_run)
+        print(
+            f"Note: to run the network without training it: napari-segnet segment ... {pairs}",
+            file=sys.stderr,
+        )
     return settings, found
 
 
-def _as_options(way: TriedWay) -> str:
-    return " ".join(f"--set {pair}" for pair in way.pairs.split())
+def _as_options(settings: Mapping[str, str | float]) -> str:
+    return " ".join(f"--set {name}={value}" for name, value in settings.items())
 
 
 def _follow(steps: Job[TrainingResult], *, as_json: bool) -> tuple[TrainingResult, int]:

@@ -65,8 +65,8 @@ class _Blocks:
             raise ValueError("a block of numbers has no name")
         word, kind, *rest = persistent_id
         if word == "module" and isinstance(kind, Named):
-            if kind.module.partition(".")[0] in sys.stdlib_module_names:
-                raise ValueError("a module is of a class of Python itself")
+            if _is_of_python(kind):
+                raise ValueError("a module of a network is of a class that Python itself has")
             return kind  # a class, with its source as text, which nobody needs
         if word != "storage" or len(rest) != 4:
             raise ValueError("a block of numbers has no name")
@@ -102,6 +102,15 @@ class _Blocks:
             position = start + length
         if any(place.region is None for place in self.places.values()):
             raise _damaged(path, "the numbers of a tensor are missing")
+
+
+def _is_of_python(kind: Named) -> bool:
+    """Tell if Python itself has such a class; a user's folder may be named ``code``, too.
+
+    Nothing is imported for that.
+    """
+    known = kind.module.partition(".")[0] in sys.stdlib_module_names
+    return known and hasattr(sys.modules.get(kind.module), kind.short)
 
 
 def _part(place: Place, dtype: str, count: int, view: Any) -> Storage:

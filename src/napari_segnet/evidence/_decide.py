@@ -100,7 +100,7 @@ class Decision:
         for name, values in self.best.open.items():
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
-            reason = self._doubt(len(values) > 1) if name == "layout" else ""
+            reason = self._why_unproven(len(values) > 1) if name == "layout" else ""
             if reason:
                 found[name] = Known(source="assumed", why=f"{why}; {reason}" if why else reason)
             elif len(values) < 2:
@@ -111,7 +111,7 @@ class Decision:
                 found[name] = known(verdict, why, self.shown)
         return found
 
-    def _doubt(self, others: bool) -> str:
+    def _why_unproven(self, others: bool) -> str:
         """Return why no statistics prove the layout, of which there may be others; empty: none."""
         if self.is_uncertain or not others:
             return UNFIT if self.is_uncertain else ""

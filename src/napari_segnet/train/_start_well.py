@@ -33,6 +33,7 @@ from napari_segnet.plan.input import (
 from napari_segnet.progress import Progress, check_cancelled, job, run
 from napari_segnet.readers import open_image
 from napari_segnet.train._begin import advised, as_run
+from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._gate import HeldOut, score_held_out
 from napari_segnet.train._starting_point import SETTINGS, StartingPoint, TriedWay
 from napari_segnet.train.settings import TrainSettings
@@ -112,12 +113,12 @@ def start_well(
                 yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
-    changed = chosen is not now
-    comparison = chosen.held.compared_to(now.held, settings.promote_at) if changed else None
     averaged = yield from tries.averaged(chosen, settings.promote_at)
+    given = _differing(settings)
     return StartingPoint(
-        ways=tries.ranked(), now=now, chosen=chosen, comparison=comparison, averaged=averaged
-    )
+        ways=tries.ranked(), now=now, chosen=chosen, averaged=averaged, given=given,
+        comparison=tries.offer(chosen, now),
+    )  # fmt: skip
 
 
 class _Tries:
@@ -193,6 +194,11 @@ class _Tries:
         sure = 1 - (1 - wanted) / max(1, len(self.found) - 1)
         comparison = best.held.compared_to(than.held, sure)
         return best if comparison is not None and comparison.verdict == "better" else than
+
+    def offer(self, way: TriedWay, now: TriedWay) -> Comparison | None:
+        """Compare what is offered with the settings that were given; None if it is these."""
+        wanted = self._settings.promote_at
+        return None if way is now else way.held.compared_to(now.held, wanted)
 
     def simplest(self, way: TriedWay) -> Generator[Progress, None, TriedWay]:
         """Leave out one change after the other, as long as that costs next to nothing."""
@@ -277,6 +283,13 @@ def _normalizers(
     for name in names:
         if name != own and not (name.startswith("divide") and image.dtype.kind == "f"):
             yield {**best, "normalize": name}
+
+
+def _differing(settings: TrainSettings) -> Changes:
+    """Return the settings of the input that are not the usual ones."""
+    usual = TrainSettings()
+    values = {name: getattr(settings, name) for name in SETTINGS}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def _averages(network: Checkpoint) -> Changes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from napari_segnet.card import AVERAGES, averaging_times
@@ -98,6 +98,8 @@ class StartingPoint:
         The way that is offered, where the network also runs on mirrored images and at half the
         size and the outputs are averaged; None where that is not better by more than chance, or
         was not tried. A training needs none of it: it decides by its own settings.
+    given : mapping of str to str or float
+        The settings that were given, in which all ways are shown where they do not differ.
     """
 
     ways: tuple[TriedWay, ...]
@@ -105,11 +107,17 @@ class StartingPoint:
     chosen: TriedWay
     comparison: Comparison | None
     averaged: TriedWay | None = None
+    given: Mapping[str, str | float] = field(default_factory=dict)
 
     @property
     def untrained(self) -> TriedWay:
         """The best way to run the network without a training."""
         return self.averaged or self.chosen
+
+    @property
+    def for_a_run(self) -> Mapping[str, str | float]:
+        """All settings of that way, those that were given as well: what a run is to be told."""
+        return {**self.given, **self.untrained.changes}
 
     @property
     def offered(self) -> bool:

@@ -532,7 +532,7 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     assert dock.settings().invert == "yes"
     assert "The training uses invert=yes" in box.words.text()
     click(qtbot, box.use)
-    assert "Open the Segment dock, and set invert=yes" in box.words.text()
+    assert "Open the Segment dock, choose this network, and set invert=yes" in box.words.text()
     dock.seen_again()  # nothing was added
     qtbot.waitUntil(lambda: dock.session.contents is not None)
     assert box.words.isVisibleTo(box)

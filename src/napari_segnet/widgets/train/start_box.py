@@ -189,12 +189,13 @@ class StartBox(QGroupBox):
         """Run the network as it is with the best settings, in the Segment dock."""
         if self.found is None:
             return
-        pairs = ", ".join(self.found.untrained.pairs.split())
+        wanted = self.found.for_a_run
+        pairs = ", ".join(f"{name}={value}" for name, value in wanted.items())
         if self._chosen_network.choice:
             if self._chosen_network.choice != self._session.choice:
                 self._chosen_network.hand_over(self._session.choice)
-            self._chosen_network.hand_over_settings(self.found.untrained.changes)
+            self._chosen_network.hand_over_settings(wanted)
             said = f"The Segment dock uses {pairs} now."
         else:
-            said = f"Open the Segment dock, and set {pairs} there."
+            said = f"Open the Segment dock, choose this network, and set {pairs} there."
         self.words.setText(f"{self.found.sentence()} {said}")

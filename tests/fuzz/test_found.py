@@ -1785,13 +1785,17 @@ def test_pairs_that_make_a_dict(tmp_path: Path) -> None:
     ],
 )
 def test_types_of_onnx_that_are_of_nothing(typed: bytes, says: str, tmp_path: Path) -> None:
-    whole = onnx_files.part(4, onnx_files.part(1, onnx_files.part(1, onnx_files.whole(1, 1))))
+    listed = [
+        onnx_files.part(4, onnx_files.part(1, onnx_files.part(1, onnx_files.whole(1, n))))
+        for n in (1, 0)  # of a kind that is left open, as ONNX Runtime accepts it in a sequence
+    ]
     image = value("image", onnx_files.IMAGE)
-    for name, kind in (("a", whole), ("b", typed)):
+    for name, kind in (("a", listed[0]), ("open", listed[1]), ("b", typed)):
         other = onnx_files.part(1, "other") + onnx_files.part(2, kind)
         content = onnx_files.graph([RELU], [], [image, other], [value("out", None)])
         (tmp_path / f"{name}.onnx").write_bytes(onnx_files.model(content))
     assert open_tree(tmp_path / "a.onnx").container == "onnx"
+    assert open_tree(tmp_path / "open.onnx").container == "onnx"
     with pytest.raises(BrokenWeightsError, match=says):
         open_tree(tmp_path / "b.onnx")
 

@@ -336,7 +336,7 @@ def _type(message: Message, depth: int = 0) -> tuple[int, tuple[int | str, ...] 
     for one in message:
         typed = typed or one.number in TYPES
         if one.number == 1:
-            kind, shape = _tensor_type(message.inside(one))
+            kind, shape = _tensor_type(message.inside(one), least=0 if depth else 1)
         elif one.number in MADE_OF:
             inner, parts = message.inside(one), 0
             for two in inner:
@@ -350,7 +350,8 @@ def _type(message: Message, depth: int = 0) -> tuple[int, tuple[int | str, ...] 
     return kind, shape
 
 
-def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
+def _tensor_type(message: Message, least: int) -> tuple[int, tuple[int | str, ...] | None]:
+    """Return kind and lengths; a tensor in a sequence may be of kind 0, as in ONNX Runtime."""
     kind, shape = 0, None
     for one in message:
         if one.number == 1:
@@ -358,7 +359,7 @@ def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
         elif one.number == 2:
             inner = message.inside(one)
             shape = tuple(_length(inner.inside(two)) for two in inner if two.number == 1)
-    if not 0 < kind <= LAST_KIND:
+    if not least <= kind <= LAST_KIND:
         raise ValueError("a tensor has numbers of no kind")
     return kind, shape
 

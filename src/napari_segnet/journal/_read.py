@@ -164,6 +164,11 @@ def _without_labels(path: Path, found: Survey) -> str:
             f"{path.name} is damaged: neither labels nor corrections can be read in it. Delete it, "
             "or put a copy in its place."
         )
+    if not found.acts:
+        return (
+            f"{path.name} holds no correction: the program ended before it had written the labels. "
+            "Delete it."
+        )
     also = " It is damaged." if found.damaged else ""
     return (
         f"{path.name} holds corrections but not the labels that they belong to.{also} Open those "

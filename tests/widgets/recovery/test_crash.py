@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from support import painter
 
-from napari_segnet.journal import replay
+from napari_segnet.journal import replay, summary
 from napari_segnet.widgets.recovery.recorder import keep_journal
 
 pytestmark = pytest.mark.subprocess
@@ -123,6 +123,9 @@ def check(root, folder, seed, seconds, paint=paint_and_die):
         assert old == 0, "a second after the first act there is a journal"
         return None
     (path,) = found
+    if not summary(path).acts:
+        assert old == 0, "a second after the first act it is in the journal"
+        return None
     state = replay(path)
     known = {}
     for number, hashed in said:

@@ -592,6 +592,17 @@ def test_without_a_snapshot_the_acts_apply_to_what_is_given(path):
     np.testing.assert_array_equal(labels, replay(path, first).labels)
 
 
+def test_what_ended_before_its_labels_has_no_correction(path):
+    journal = Journal(path)
+    journal.document([[["name"], "cells"]])
+    journal.close()
+    assert summary(path).acts == 0
+    with pytest.raises(
+        JournalError, match=r"cells\.journal holds no correction: the program ended"
+    ):
+        replay(path)
+
+
 def test_a_large_journal_is_written_anew(path, monkeypatch):
     monkeypatch.setattr(module, "COMPACT_BYTES", 4000)
     rng = np.random.default_rng(5)

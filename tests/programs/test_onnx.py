@@ -578,6 +578,13 @@ def test_inputs_that_are_no_images_are_refused(shape: Any, message: str, tmp_pat
         identify(path)
 
 
+@pytest.mark.parametrize("axis", [4, 9, -5])
+def test_maps_are_joined_along_an_axis_that_is_there(axis: int, tmp_path: Path) -> None:
+    nodes = [node("Relu", ["image"], "a"), node("Concat", ["a", "image"], "out", axis=axis)]
+    with pytest.raises(UnsupportedWeightsError, match=f"names axis {axis} of 4"):
+        identify(network(tmp_path / "a.onnx", nodes))
+
+
 @pytest.mark.parametrize("opset", [6, 99])
 def test_versions_that_are_not_known_are_refused(opset: int, tmp_path: Path) -> None:
     path = network(tmp_path / "a.onnx", [node("Relu", ["image"], "out")], opset=opset)

@@ -17,7 +17,7 @@ from napari_segnet.graph import (
     Softmax,
 )
 from napari_segnet.programs._evaluate._drawing import Drawing
-from napari_segnet.programs._evaluate._probes import NotReadable
+from napari_segnet.programs._evaluate._probes import NotReadable, placed
 from napari_segnet.programs._evaluate._values import Atom, Known, Stack, Value, Weight
 
 __all__ = [
@@ -51,12 +51,12 @@ def activated(draw: Drawing, value: Value, function: str, **numbers: float) -> V
 
 def softmaxed(draw: Drawing, value: Value, axis: int, *, log: bool = False) -> Value:
     """Append a softmax along an axis of the value."""
-    along = replace(value, axes=(value.axes[axis % len(value.axes)],))
+    along = replace(value, axes=(value.axes[placed(axis, len(value.axes))],))
     order = draw.order(along)  # whatever the other axes were made of
     if order is None:
         value = draw.as_array(value)
         order = draw.order(value)
-        order = order and (order[axis % len(value.axes)],)
+        order = order and (order[placed(axis, len(value.axes))],)
     place = order[0] if order else None
     if not place:
         raise NotReadable(f"{draw.at} is a softmax over the images of a batch")
@@ -292,9 +292,9 @@ def concatenated(draw: Drawing, values: Sequence[Value], axis: int) -> Value | S
     rank = len(values[0].axes)
     if any(len(value.axes) != rank for value in values):
         raise NotReadable(f"{draw.at} joins values of several numbers of axes")
+    axis = placed(axis, rank)
     if len(values) == 1:
         return values[0]
-    axis %= rank
     if all(not v.axes[axis] and rank > len(draw.bases[v.node]) for v in values):
         return Stack(parts=tuple(values), axis=axis)
     orders = [draw.order(value) for value in values]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_segnet.programs._evaluate import Known, NotReadable
+from napari_segnet.programs._evaluate import Known, NotReadable, placed
 from napari_segnet.programs.onnx._node import At
 
 __all__ = ["NUMBERS", "folded", "known", "slice_of"]
@@ -124,7 +124,7 @@ def slice_of(at: At, count: int, inputs: Sequence[Array | None]) -> list[tuple[i
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     rows = zip(axes, starts, stops, steps, strict=True)
-    return [(axis % count, start, stop, step) for axis, start, stop, step in rows]
+    return [(placed(axis, count), start, stop, step) for axis, start, stop, step in rows]
 
 
 def _slice(at: At, x: Array, *more: Array | None) -> Array:

@@ -158,7 +158,9 @@ class StartBox(QGroupBox):
     def _found(self, found: StartingPoint) -> None:
         self.found = found
         self.ask.setEnabled(self._ready)
-        self.words.setText(found.sentence())
+        higher = found.ways[0].score > found.untrained.score
+        chance = " Higher scores in the table may be chance." if higher else ""
+        self.words.setText(found.sentence() + chance)
         # The best, and in any case those that the sentence names.
         named = {id(way): way for way in (found.now, found.chosen, found.untrained)}.values()
         others = [way for way in found.ways if way not in named][: SHOWN - len(named)]

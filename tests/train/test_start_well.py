@@ -107,6 +107,8 @@ def test_what_a_network_averages_already_is_not_tried(tmp_path, network, monkeyp
     found = run(start_well(known, data, how, device="cpu"))
     assert found.averaged is None and found.untrained is found.chosen
     assert found.for_a_run == {"normalize": "min-max", **found.chosen.changes}
+    usual = {"invert": "auto", "channels": "auto", "scale": None}
+    assert found.input_of_a_run == {**usual, **found.for_a_run}
 
 
 def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):

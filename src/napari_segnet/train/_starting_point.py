@@ -120,6 +120,12 @@ class StartingPoint:
         return {**self.given, **self.untrained.changes}
 
     @property
+    def input_of_a_run(self) -> Mapping[str, str | float | None]:
+        """The same with the usual values of all others, which undo what was set before."""
+        usual = {"invert": "auto", "channels": "auto", "scale": None, "normalize": "auto"}
+        return {**usual, **self.for_a_run}
+
+    @property
     def offered(self) -> bool:
         """Whether another way than that of now is offered."""
         return self.chosen is not self.now

@@ -74,3 +74,7 @@ def test_settings_that_another_dock_hands_over_are_used(viewer, qtbot):
     now = dock.settings()
     assert {name: getattr(now, name) for name in given} == given
     assert now.tile_px == other
+    usual = {"invert": "auto", "channels": "auto", "scale": None}
+    chosen_network(viewer).hand_over_settings(usual)  # what was set before is undone
+    now = dock.settings()
+    assert {name: getattr(now, name) for name in usual} == usual

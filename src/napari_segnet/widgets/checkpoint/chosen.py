@@ -50,6 +50,6 @@ class ChosenNetwork(QObject):
         """Ask the dock that runs networks, if one is open, to choose another."""
         self.wanted.emit(choice)
 
-    def hand_over_settings(self, settings: Mapping[str, str | float]) -> None:
+    def hand_over_settings(self, settings: Mapping[str, str | float | None]) -> None:
         """Ask the dock that runs networks, if one is open, to run them with these settings."""
         self.settings_wanted.emit(dict(settings))

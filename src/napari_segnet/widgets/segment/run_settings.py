@@ -225,7 +225,7 @@ class RunSettings(QWidget):
             self.channels_taken.emit(way.channels)
         self.preview.clear()
 
-    def take(self, settings: Mapping[str, str | float]) -> None:
+    def take(self, settings: Mapping[str, str | float | None]) -> None:
         """Use settings that another dock has found, name -> value; the others stay."""
         values: Any = {name: value for name, value in settings.items() if name != "channels"}
         for form in (self.main, self.advanced):
@@ -234,7 +234,7 @@ class RunSettings(QWidget):
             self.diameter.clear()
         if "channels" in settings:
             self.channels_taken.emit(str(settings["channels"]))
-        if set(values) & set(ADVANCED):
+        if any(values.get(name) is not None for name in ADVANCED):
             self.more.expand()
         self.preview.clear()
 

@@ -191,12 +191,11 @@ class StartBox(QGroupBox):
         """Run the network as it is with the best settings, in the Segment dock."""
         if self.found is None:
             return
-        wanted = self.found.for_a_run
-        pairs = ", ".join(f"{name}={value}" for name, value in wanted.items())
+        pairs = ", ".join(f"{name}={value}" for name, value in self.found.for_a_run.items())
         if self._chosen_network.choice:
             if self._chosen_network.choice != self._session.choice:
                 self._chosen_network.hand_over(self._session.choice)
-            self._chosen_network.hand_over_settings(wanted)
+            self._chosen_network.hand_over_settings(self.found.input_of_a_run)
             said = f"The Segment dock uses {pairs} now."
         else:
             said = f"Open the Segment dock, choose this network, and set {pairs} there."

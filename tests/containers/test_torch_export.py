@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support import exports
 
 from napari_segnet.containers import open_tree
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
@@ -26,9 +27,7 @@ def meta(shape: tuple[int, ...] = (2, 3), kind: int = 7, offset: int = 0) -> dic
     return {"dtype": kind, "requires_grad": False, "device": device, "layout": 7, **said}
 
 
-GRAPH = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {}}
-SIGNATURE: dict[str, Any] = {"input_specs": [], "output_specs": []}
-PROGRAM = json.dumps({"graph_module": {"graph": GRAPH, "signature": SIGNATURE}}).encode()
+PROGRAM = json.dumps(exports.program()).encode()
 
 
 def written(path: Path, entry: dict[str, Any], **parts: bytes) -> Path:
@@ -80,7 +79,7 @@ def test_numbers_of_the_other_byte_order_are_turned(tmp_path: Path) -> None:
 
 LIES: dict[str, tuple[dict[str, Any], str]] = {
     "a huge shape": ({"tensor_meta": meta((2**30, 2**30))}, "reaches to byte"),
-    "a negative length": ({"tensor_meta": meta((-2, 3))}, "no whole number from 0 on"),
+    "a negative length": ({"tensor_meta": meta((-2, 3))}, "is not a whole number, or is negative"),
     "beyond the end": ({"tensor_meta": meta(offset=1)}, "reaches to byte 28"),
     "no part": ({"tensor_meta": meta(), "path_name": "../../../etc/hosts"}, "is missing"),
     "no length": ({"tensor_meta": {**meta(), "sizes": [{"as_int": "2"}]}}, "is no int"),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import onnx_files
+from support import exports, onnx_files
 from support.hostile.kinds import TENSORS
 from support.onnx_files import node, tensor, value
 
@@ -131,7 +131,7 @@ def test_blocks_of_an_old_file_without_a_view(tmp_path: Path) -> None:
     path.write_bytes(old[: end - 1] + old[end:])  # the N before the end of the tuple
     with pytest.raises(ValueError, match="unpack"):
         torch.load(path, weights_only=True)
-    with pytest.raises(BrokenWeightsError, match="a block of numbers has no name"):
+    with pytest.raises(BrokenWeightsError, match="a storage has no name"):
         open_tree(path)
 
 
@@ -941,7 +941,20 @@ def test_kinds_of_numbers_that_are_called(kind: bytes, tmp_path: Path) -> None:
     path.write_bytes(data.replace(called, b"ctorch\n" + kind + b"\n"))
     with pytest.raises(Exception, match=r"callable|Unsupported|weights_only"):
         torch.load(path, weights_only=True)
-    with pytest.raises(BrokenWeightsError, match="a kind of numbers is called"):
+    with pytest.raises(BrokenWeightsError, match="a data type is called as if it were a function"):
+        open_tree(path)
+
+
+def test_a_kind_of_numbers_that_is_called_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    start = b"\x80\x02}q\x00(X\x10\0\0\0protocol_version"
+    data = path.read_bytes()
+    assert start in data
+    path.write_bytes(data.replace(start, start.replace(b"}", b"ctorch\nFloatStorage\n}\x85R")))
+    with pytest.raises(TypeError, match="callable"):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="a data type is called as if it were a function"):
         open_tree(path)
 
 
@@ -961,7 +974,7 @@ def test_a_type_in_onnx_of_no_kind(tmp_path: Path) -> None:
     image = onnx_files.part(1, "image") + onnx_files.part(2, onnx_files.part(1, b""))
     content = onnx_files.graph([RELU], [kernel], [image], [value("out", None)])
     (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
-    with pytest.raises(BrokenWeightsError, match="of no kind"):
+    with pytest.raises(BrokenWeightsError, match="is unknown"):
         open_tree(tmp_path / "a.onnx")
 
 
@@ -1317,21 +1330,21 @@ def test_what_a_package_says_of_its_weights(
         open_tree(path)
 
 
-def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
-    from napari_segnet.containers._export_sound import META, require_program
+def test_a_program_with_a_negative_length() -> None:
+    from napari_segnet.containers._export_sound import require_program
 
-    meta: dict[str, Any] = dict.fromkeys(META, 0)
+    meta: dict[str, Any] = {"dtype": 7, "layout": 7, "requires_grad": False}
     meta |= {"sizes": [{"as_int": 1}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}
-    meta |= {"device": {"type": "cpu", "index": None}, "requires_grad": False}
-    graph: dict[str, Any] = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {"x": meta}}
-    signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
-    program = {"graph_module": {"graph": graph, "signature": signature}}
+    meta |= {"device": {"type": "cpu", "index": None}}
+    program = exports.program()
+    graph, signature = (program["graph_module"][name] for name in ("graph", "signature"))
+    graph["tensor_values"]["x"] = meta
     require_program(program)
     meta["sizes"] = [{"as_int": -1}]
-    with pytest.raises(ValueError, match="no whole number from 0 on"):
+    with pytest.raises(ValueError, match="is not a whole number, or is negative"):
         require_program(program)
     meta |= {"sizes": [{"as_int": 1}], "device": {"type": None, "index": None}}
-    with pytest.raises(ValueError, match="a device has no kind"):
+    with pytest.raises(ValueError, match="is no str"):
         require_program(program)
     meta |= {"strides": [], "device": {"type": "cpu", "index": None}}
     with pytest.raises(ValueError, match="1 lengths, 0 steps"):
@@ -1352,6 +1365,30 @@ def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
         require_program(program)
     graph["inputs"], signature["output_specs"] = [], [{}]
     with pytest.raises(ValueError, match="of no kind, or of several"):
+        require_program(program)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"as_tensors": [{"nmae": "x"}]}, "TensorArgument has no field 'name'"),
+        ({"as_device": 3}, "Device has no fields"),
+        ({"as_optional_tensors": [{"as_tensor": 1}]}, "TensorArgument has no fields"),
+        ({"as_sym_ints": [{"as_int": 1, "as_name": "x"}]}, "of no kind, or of several"),
+        ({"tensor": {"name": "x"}}, "of an unknown kind"),
+        ({"as_ints": 3}, "a list or table of it is a int"),
+    ],
+)
+def test_a_program_with_a_value_that_pytorch_refuses(value: Any, says: str) -> None:
+    from napari_segnet.containers._export_sound import require_program
+
+    program = exports.program()
+    node = {"target": "torch.ops.aten.relu.default", "outputs": [], "metadata": {}}
+    node["inputs"] = [{"name": "self", "arg": {"as_tensor": {"name": "x"}}, "kind": 1}]
+    program["graph_module"]["graph"]["nodes"] = [node]
+    require_program(program)
+    node["inputs"] = [{"name": "self", "arg": value, "kind": 1}]
+    with pytest.raises(ValueError, match=says):
         require_program(program)
 
 
@@ -1538,6 +1575,13 @@ def test_numbers_of_onnx_in_a_field_of_others(kind: int, field: int, tmp_path: P
     [
         b"cdatetime\ndatetime\ncdatetime\ndate\n\x85R",  # a date made of a class
         b"cbuiltins\nobject\nX\x01\0\0\0a\x85R",
+        b"cbuiltins\nslice\n(K\x01K\x02K\x03K\x04tR",
+        b"ccollections\nCounter\n\x88\x85R",
+        b"ccollections\ndefaultdict\ncbuiltins\nint\nK\x05\x86R",
+        b"cnumpy._core.mtltiarray\nscalar\n",
+        b"cnumpy._core.multiarray\nsclar\n",
+        b"cnumpy\ndtpye\n",
+        b"cnumpy\ndtype\ncnumpy\ndtype\n\x85R(K\x01K\x08\x85NNNNNtb",
         b"cnumpy\ndtype\nX\x01\0\0\0n\x89\x88\x87R(K\x03X\x01\0\0\0<NNNK\x02K\x01K\x00tb",
         b"cnumpy\ndtype\nX\x02\0\0\0U2\x89\x88\x87R(K\x00X\x01\0\0\0<NNNK\x08K\x04K\x08tb",
     ],
@@ -1552,7 +1596,9 @@ def test_values_that_python_cannot_make(odd: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(odd := data[:2] + inside + b"0" + data[2:])
     (tmp_path / "b.pkl").write_bytes(data)
     assert open_tree(tmp_path / "b.pkl").container == "pickle"
-    with pytest.raises((TypeError, ValueError, SystemError, RuntimeError)):
+    with pytest.raises(
+        (TypeError, ValueError, SystemError, RuntimeError, ImportError, AttributeError)
+    ):
         pickle.loads(odd)
     with pytest.raises(BrokenWeightsError, match="cannot be read"):
         open_tree(tmp_path / "a.pkl")
@@ -1584,6 +1630,7 @@ def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
         ("self.weight\n", "(self.weight)._conv_forward(input, )\n", "has no function"),
         ("self.weight\n", "(__torch__.Small).forward(input, )\n", "there is no __torch__"),
         ("self.weight\n", "CONSTANTS.c0(input, )\n", "a constant is called"),
+        ("self.weight\n", "torch.eq(None, self.weight)\n", "is given a None"),
     ],
 )
 def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -1611,16 +1658,14 @@ def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: 
 def test_a_module_whose_call_is_half_described() -> None:
     from napari_segnet.containers._export_sound import require_program
 
-    graph: dict[str, Any] = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {}}
-    signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
     call: dict[str, Any] = {"fqn": "", "signature": None}
-    module = {"graph": graph, "signature": signature, "module_call_graph": [call]}
-    require_program({"graph_module": module})
+    program = exports.program(module_call_graph=[call])
+    require_program(program)
     call["signature"] = {"inputs": [], "outputs": [], "in_spec": "", "out_spec": ""}
-    require_program({"graph_module": module})
+    require_program(program)
     del call["signature"]["out_spec"]
-    with pytest.raises(ValueError, match="the signature of a module has no field 'out_spec'"):
-        require_program({"graph_module": module})
+    with pytest.raises(ValueError, match="ModuleCallSignature has no field 'out_spec'"):
+        require_program(program)
 
 
 @pytest.mark.parametrize(
@@ -1780,8 +1825,8 @@ def test_pairs_that_make_a_dict(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (onnx_files.part(9, b""), "type of no kind"),
-        (onnx_files.part(4, onnx_files.part(1, b"")), "type of no kind"),
+        (onnx_files.part(9, b""), "type of a value is unknown"),
+        (onnx_files.part(4, onnx_files.part(1, b"")), "type of a value is unknown"),
     ],
 )
 def test_types_of_onnx_that_are_of_nothing(typed: bytes, says: str, tmp_path: Path) -> None:

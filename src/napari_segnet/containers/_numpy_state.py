@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_segnet.containers._inert import Inert, Named
 
-__all__ = ["ARRAYS", "HalfBuilt", "OldText", "old_text"]
+__all__ = ["ARRAYS", "HalfBuilt", "OldText", "old_text", "require_kind"]
 
 # kind and bytes of a number; never "O", whose bytes are pickles, nor dates, whose unit lies apart
 _NUMPY_DTYPE = re.compile(r"[<>|=]?([biufcSU]\d{0,6}|[?])")
@@ -30,7 +30,7 @@ _FLAGS_VERSION = 3
 _ARRAY_VERSION = 1
 """The only one in which it pickles an array with five values."""
 _KIND = re.compile(r"[<>|=]?[A-Za-z?]\d{0,10}(?:\[[^\[\]]{0,16}\])?|[a-z]{3,10}\d{0,3}")
-"""How a kind of numbers is called: never a list of kinds, which numpy takes apart itself."""
+"""How numpy calls a data type: never a list of them, which numpy takes apart itself."""
 _TEXT_FLAGS, _OBJECT_FLAGS = 8, 63
 """Of a kind of text (``NPY_NEEDS_INIT``) and of objects; numbers have none."""
 _DATES = ("M8", "m8")
@@ -100,25 +100,22 @@ class HalfBuilt:
         if version != _ARRAY_VERSION or not isinstance(fortran, int):
             raise ValueError("the state of an array is not understood")
         if not isinstance(shape, tuple):
-            raise ValueError("the shape of an array is no tuple")
+            raise ValueError("the shape of an array is not a tuple")
         return _array(raw, dtype, shape, "F" if fortran else "C", written=True)
 
     def _build_dtype(self, state: tuple[Any, ...]) -> None:
-        if len(state) not in _DTYPE_LENGTHS or type(state[0]) is not int:
-            raise ValueError("the kind of an array is not understood")
-        if not 0 <= state[0] <= _DTYPE_VERSION or state[1] not in ("<", ">", "=", "|"):
-            raise ValueError("the kind of an array is not understood")
+        require_kind(state)
         self.order = state[1]
         if self.spec in _OBJECTS:
             if len(state) < 8 or state[2:8] != (None, None, None, -1, -1, _OBJECT_FLAGS):
-                raise ValueError("the kind of an array is not understood")
+                raise ValueError("the data type of an array is not understood")
             return
         try:
             kind = self.dtype()
         except ValueError:
             if self.spec in _DATES:
                 if len(state) > 7 and state[7] != 0:
-                    raise ValueError("the kind of an array has unknown flags") from None
+                    raise ValueError("the data type of an array has unknown flags") from None
                 _require_unit(state[8] if len(state) > 8 else None)
             elif "V" in (self.spec or ""):
                 self.size = _whole(state[5])
@@ -129,42 +126,63 @@ class HalfBuilt:
         size = state[5:7] if text else (-1, -1)
         letter = 4 if kind.kind == "U" else 1
         if any(part is not None for part in state[2:5]) or state[5:7] != size:
-            raise ValueError("the kind of an array is not understood")
+            raise ValueError("the data type of an array is not understood")
         if text and size != (kind.itemsize, letter):
-            raise ValueError("the kind of an array has two sizes")
+            raise ValueError("the data type of an array has two sizes")
         known = (0, _TEXT_FLAGS) if text and state[0] >= _FLAGS_VERSION else (0,)
         if len(state) > 7 and state[7] not in known:
-            raise ValueError("the kind of an array has unknown flags")
+            raise ValueError("the data type of an array has unknown flags")
 
     def dtype(self) -> np.dtype[Any]:
         """Return the numpy dtype; raises ``ValueError`` for any but plain numbers and text."""
         if self.spec is None or _NUMPY_DTYPE.fullmatch(self.spec) is None:
-            raise ValueError(f"arrays of kind {self.spec} are not read")
+            raise ValueError(f"arrays of data type {self.spec} are not read")
         try:
             dtype = np.dtype(self.spec)
         except TypeError as error:
-            raise ValueError(f"arrays of kind {self.spec} are not read") from error
+            raise ValueError(f"arrays of data type {self.spec} are not read") from error
         if self.order == ">":
             return dtype.newbyteorder(">")
         return dtype.newbyteorder("<") if self.order == "<" else dtype
 
 
+def require_kind(state: Any) -> None:
+    """Refuse the state of a kind of numbers that numpy would not take.
+
+    Parameters
+    ----------
+    state : Any
+        Version, byte order, three values of tables, two sizes, perhaps flags and metadata.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if not isinstance(state, tuple) or len(state) not in _DTYPE_LENGTHS:
+        raise ValueError("the data type of an array is not understood")
+    if type(state[0]) is not int or not 0 <= state[0] <= _DTYPE_VERSION:
+        raise ValueError("the data type of an array is not understood")
+    if state[1] not in ("<", ">", "=", "|"):
+        raise ValueError("the data type of an array is not understood")
+
+
 def _dtype(spec: Any, *rest: Any) -> Any:
     """Return what ``numpy.dtype`` would make of a text or of a class of numbers."""
     if len(rest) > 2:
-        raise ValueError("an array's kind is not a text")
+        raise ValueError("the data type of an array is not a text")
     if isinstance(spec, Named | Inert):
         if isinstance(spec, Inert) or spec.short not in np.sctypeDict:
             return Inert("numpy.dtype", (spec, *rest))
         spec = np.dtype(spec.short).str
     if not isinstance(spec, str) or _KIND.fullmatch(spec) is None:
-        raise ValueError("an array's kind is not a text")
+        raise ValueError("the data type of an array is not a text")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that numpy will take away
             known = np.dtype(spec)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"there are no arrays of kind {spec}") from error
+        raise ValueError(f"no array has the data type {spec}") from error
     if known.hasobject:
         return HalfBuilt("O", known.itemsize)
     if known.kind in "biufcV":
@@ -176,7 +194,7 @@ def _reconstruct(kind: Any = None, shape: Any = None, letter: Any = None, *rest:
     """Begin an array as numpy does, always in the same way."""
     empty = shape == (0,) and type(shape[0]) is int  # not False, which equals it
     if rest or not _is_array_kind(kind) or not empty or letter not in ("b", b"b"):
-        raise ValueError("an array does not begin as numpy begins it")
+        raise ValueError("an array does not begin as numpy writes it")
     return HalfBuilt()
 
 
@@ -193,40 +211,40 @@ def _require_unit(said: Any) -> None:
     if said is None:
         return
     if not isinstance(said, tuple) or len(said) != 2 or not isinstance(said[1], tuple):
-        raise ValueError("the kind of an array is not understood")
+        raise ValueError("the data type of an array is not understood")
     unit, *steps = said[1]
     name = unit.decode("latin-1") if isinstance(unit, bytes) else unit
     if name not in _UNITS or steps[1:] != [1, 1] or any(type(n) is not int or n < 1 for n in steps):
-        raise ValueError("the kind of an array is not understood")
+        raise ValueError("the data type of an array is not understood")
 
 
 def _whole(size: Any) -> int:
     if type(size) is not int or size < 0:
-        raise ValueError("the kind of an array is not understood")
+        raise ValueError("the data type of an array is not understood")
     return size
 
 
 def _never(*_args: Any) -> Any:
-    raise ValueError("an array does not begin as numpy begins it")
+    raise ValueError("an array does not begin as numpy writes it")
 
 
 def _array(raw: Any, dtype: Any, shape: Any, order: Any, *, written: bool = False) -> Any:
     """Return an array; ``written`` by its own pickle, so that its numbers are bytes alone."""
     sizes = shape if isinstance(shape, tuple | list) else (shape,)
     if any(type(n) is not int or n < 0 for n in sizes):
-        raise ValueError("the shape of an array is no row of lengths")
+        raise ValueError("the shape of an array is not a list of lengths")
     if isinstance(dtype, Inert):
         return Inert(_MADE, (shape,))
     if not isinstance(dtype, HalfBuilt) or dtype.spec is None:
-        raise ValueError("the kind of an array is none")
+        raise ValueError("the data type of an array is missing")
     if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
         if dtype.spec not in _OBJECTS and not dtype.listed:
-            raise ValueError("the numbers of an array are no bytes")
+            raise ValueError("the numbers of an array are not stored as bytes")
         if len(raw) != math.prod(sizes):
             raise ValueError(f"an array of shape {sizes} has {len(raw)} objects")
         return Inert(_MADE, (shape,), items=raw)
     if dtype.listed or not isinstance(raw, (bytes, str) if written else (bytes, bytearray, str)):
-        raise ValueError("the numbers of an array are no bytes")
+        raise ValueError("the numbers of an array are not stored as bytes")
     if isinstance(raw, str):
         raw = raw.raw if isinstance(raw, OldText) else raw.encode("latin-1")
     try:

@@ -202,7 +202,7 @@ class _Count:
 def _graph(message: Message, count: _Count) -> OnnxGraph:
     count.depth += 1
     if count.depth > DEEPEST:
-        raise ValueError(f"graphs lie in each other more than {DEEPEST} deep")
+        raise ValueError(f"graphs are nested more than {DEEPEST} deep")
     name, nodes, tensors = "", list[OnnxNode](), dict[str, OnnxTensor]()
     inputs, outputs = list[OnnxInput](), list[OnnxInput]()
     for one in message:
@@ -332,7 +332,7 @@ def _type(message: Message, depth: int = 0) -> tuple[int, tuple[int | str, ...] 
     """Return kind and lengths of a tensor; of a sequence and the like 0 and None."""
     kind, shape, typed = 0, None, False
     if depth > DEEPEST:
-        raise ValueError(f"types lie in each other more than {DEEPEST} deep")
+        raise ValueError(f"types are nested more than {DEEPEST} deep")
     for one in message:
         typed = typed or one.number in TYPES
         if one.number == 1:
@@ -344,9 +344,9 @@ def _type(message: Message, depth: int = 0) -> tuple[int, tuple[int | str, ...] 
                     parts += 1
                     _type(inner.inside(two), depth + 1)
             if not parts:
-                raise ValueError("a value has a type of no kind")
+                raise ValueError("the type of a value is unknown")
     if not typed:
-        raise ValueError("a value has a type of no kind")
+        raise ValueError("the type of a value is unknown")
     return kind, shape
 
 
@@ -360,7 +360,7 @@ def _tensor_type(message: Message, least: int) -> tuple[int, tuple[int | str, ..
             inner = message.inside(one)
             shape = tuple(_length(inner.inside(two)) for two in inner if two.number == 1)
     if not least <= kind <= LAST_KIND:
-        raise ValueError("a tensor has numbers of no kind")
+        raise ValueError("the data type of a tensor is unknown")
     return kind, shape
 
 

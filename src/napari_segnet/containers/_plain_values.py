@@ -40,7 +40,7 @@ def plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
         If Python refuses them, too.
     """
     if name == "collections.defaultdict" and args and not isinstance(args[0], _CALLED):
-        raise ValueError("a dict's missing values are made by what cannot be called")
+        raise ValueError("the default factory of a dict cannot be called")
     if len(args) > MOST_ARGUMENTS.get(name, len(args)):
         raise ValueError(f"a {name.rpartition('.')[2]} is made of {len(args)} values")
     try:

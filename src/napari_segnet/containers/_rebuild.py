@@ -132,7 +132,7 @@ def _tensor_v3(
 def _require_gradient(tensor: TensorRef, wanted: Any) -> None:
     """Refuse what torch refuses to mark as trained: whole numbers, and what is no yes or no."""
     if not isinstance(wanted, bool):
-        raise ValueError("whether a tensor has a gradient is not said by yes or no")
+        raise ValueError("requires_grad of a tensor is neither True nor False")
     if wanted and not tensor.dtype.startswith(("float", "bfloat", "complex")):
         raise ValueError(f"a tensor of kind {tensor.dtype} has no gradient")
 
@@ -150,7 +150,7 @@ def _strided(
     if not isinstance(storage, Storage):
         raise ValueError("a tensor does not say where its numbers are")
     if metadata is not None and not isinstance(metadata, dict):
-        raise ValueError("what is said of a tensor is no dict")
+        raise ValueError("the metadata of a tensor are not a dict")
     if isinstance(metadata, dict) and (metadata.get("conj") or metadata.get("neg")):
         return unreadable(
             shape,
@@ -274,8 +274,12 @@ def _dict(*args: Any) -> dict[Any, Any]:
     return {hashable(key): value for key, value in pairs}
 
 
-def _counted(*args: Any) -> dict[Any, Any]:
-    return _dict(*(arg for arg in args if isinstance(arg, dict | list)))
+def _missing(_factory: Any = None, *items: Any) -> dict[Any, Any]:
+    return _dict(*items)
+
+
+def _counted(counts: Any = None) -> dict[Any, Any]:
+    return _dict({} if counts is None else _of(dict)(counts))
 
 
 def _short(value: Any) -> Any:
@@ -330,17 +334,17 @@ def _path(*parts: Any) -> str:
 def _device(kind: Any = "cpu", index: Any = None) -> str:
     said = _DEVICE.fullmatch(_of(str)(kind))
     if said is None or said[1] not in _DEVICES:
-        raise ValueError("it names a device that there is not")
+        raise ValueError("it names a device that does not exist")
     if index is None:
         return str(kind)
     if said[2] is not None or type(index) is not int or not 0 <= index < _MOST_DEVICES:
-        raise ValueError("the number of a device is odd")
+        raise ValueError("the index of a device is impossible")
     return f"{kind}:{index}"
 
 
 def _layout(name: Any) -> str:
     if name not in _LAYOUTS:
-        raise ValueError("it names a layout that there is not")
+        raise ValueError("it names a memory layout that does not exist")
     return str(name)
 
 
@@ -384,7 +388,11 @@ FORGIVING = MUTABLE | {"builtins.frozenset", "builtins.tuple"}
 MOST_ARGUMENTS: Mapping[str, int] = {
     **dict.fromkeys((f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset")), 1),
     **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), 1),
-    "collections.deque": 2,
+    **dict.fromkeys((f"builtins.{name}" for name in ("bool", "float")), 1),
+    **dict.fromkeys((f"builtins.{name}" for name in ("int", "complex")), 2),
+    **dict.fromkeys((f"builtins.{name}" for name in ("str", "bytes", "bytearray")), 3),
+    **dict.fromkeys((f"builtins.{name}" for name in ("slice", "range", "xrange")), 3),
+    **dict.fromkeys(("collections.deque", "collections.defaultdict"), 2),
     "argparse.Namespace": 0,
     "torch.Size": 1,
 }
@@ -401,7 +409,7 @@ STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))
 # A builder that refuses its arguments (ValueError, TypeError, ...) leaves an inert stand-in.
 PLAIN: Mapping[str, Builder] = {
     "collections.OrderedDict": _dict,
-    "collections.defaultdict": _counted,
+    "collections.defaultdict": _missing,
     "collections.Counter": _counted,
     "collections.deque": lambda *args: list(_sequence(args[0])) if args else [],
     "argparse.Namespace": lambda: Record(),

@@ -17,7 +17,8 @@ import numpy as np
 from napari_segnet.budget import Budget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
-from napari_segnet.containers._numpy_state import old_text
+from napari_segnet.containers._numpy_names import is_of_numpy
+from napari_segnet.containers._numpy_state import old_text, require_kind
 from napari_segnet.containers._opcodes import Stream, operations
 from napari_segnet.containers._plain_values import plain_or_inert
 from napari_segnet.containers._rebuild import (
@@ -41,7 +42,8 @@ _INERT_BYTES = 300
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
 ARRAY = "numpy.ndarray"
 """A stand-in for one of dates or objects, which gets no items one by one."""
-NOT_CALLED = frozenset((ARRAY, "numpy.dtype", "torch.Tensor"))
+KIND = "numpy.dtype"
+NOT_CALLED = frozenset((ARRAY, KIND, "torch.Tensor"))
 """Stand-ins for objects that cannot be called, as some of a class that only its writer has can."""
 _TORCH = ("torch", "torch.cuda", "torch.storage")
 SCRIPT = "__torch__"
@@ -123,8 +125,8 @@ class _Machine:
 
     def named(self, module: str, name: str) -> Named:
         self.budget.step((len(module) + len(name)) // 16)  # they are joined and compared
-        if module.partition(".")[0] == "numpy" and not name.isidentifier():
-            raise ValueError("it names what numpy has not")
+        if module.partition(".")[0] == "numpy" and not is_of_numpy(module, name):
+            raise ValueError("it names something that numpy does not have")
         named = Named(_OLD_MODULES.get(module, module), name)
         if not any(str(named) in known for known in (PLAIN, TENSORS, ARRAYS)):
             refuse_dangerous(named, self.file_name)
@@ -156,9 +158,9 @@ class _Machine:
             raise ValueError(f"a {type(target).__name__} is called")
         name = str(target)
         if target.module == "torch" and target.short in ITEMSIZE:
-            raise ValueError("a kind of numbers is called")
+            raise ValueError("a data type is called as if it were a function")
         if self.persistent is not None and target.module in _TORCH and _is_kind(target.short):
-            raise ValueError("a kind of numbers is called")
+            raise ValueError("a data type is called as if it were a function")
         if name in TENSORS:
             return TENSORS[name](*args)
         if name in ARRAYS:
@@ -216,7 +218,7 @@ class _Machine:
         args = self.stack.pop()
         self._require_class(self.stack[-1], args)
         if not isinstance(options, dict):
-            raise ValueError("named arguments are no dict")
+            raise ValueError("named arguments are not a dict")
         if options:
             if str(self.stack[-1]) in PLAIN:
                 raise ValueError("a plain value gets named arguments")
@@ -228,7 +230,7 @@ class _Machine:
         """Refuse what Python makes no new object of, or another one than a call does."""
         name = str(target) if isinstance(target, Named) else ""
         if not name or name in FUNCTIONS:
-            raise ValueError("a new object is made of what is no class")
+            raise ValueError("a new object is made of something that is not a class")
         if name in MUTABLE and args:
             raise ValueError("a new object gets values that its class would leave out")
 
@@ -255,6 +257,8 @@ class _Machine:
         elif isinstance(value, Inert):
             if value.name == ARRAY:
                 raise ValueError("an array gets a second state")
+            if value.name == KIND:
+                require_kind(state)
             if isinstance(value.state, dict):
                 self.budget.step(len(value.state))
             value.build(state)
@@ -267,7 +271,7 @@ class _Machine:
         elif id(value) in self.stateful:
             # the _metadata of a state dict, which does not matter
             if not isinstance(state, dict):
-                raise ValueError("a state is no dict")
+                raise ValueError("a state is not a dict")
         elif state is not None:
             raise ValueError(f"a {type(value).__name__} gets a state")
 
@@ -356,7 +360,7 @@ def _get(machine: _Machine, argument: Any) -> None:
 
 def _put(machine: _Machine, argument: Any) -> None:
     if argument < 0:
-        raise ValueError("a value is kept at a place below 0")
+        raise ValueError("a value is stored at a negative place")
     machine.put(argument)
 
 

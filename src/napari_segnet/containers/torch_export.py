@@ -126,7 +126,7 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
     try:
         text = archive.read(name).decode("utf-8")
         if any(not -(2**63) <= int(one) < 2**63 for one in LONG_NUMBER.findall(text)):
-            raise ValueError("a whole number is larger than any")
+            raise ValueError("a whole number has more than 64 bits")
         found = parsed_json(text)
     except ValueError as error:
         raise _damaged(archive.path, f"its part {name[-60:]} cannot be read") from error
@@ -177,7 +177,7 @@ def _require_parts(archive: Archive, folder: str, model: str) -> None:
 def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
     meta = entry["tensor_meta"]
     if any(not isinstance(entry[name], bool) for name in ("use_pickle", "is_param")):
-        raise ValueError("what a tensor is, is not said by yes or no")
+        raise ValueError("use_pickle or is_param of a tensor is neither true nor false")
     if meta is not None:
         require_meta(meta)
     if entry["use_pickle"] or meta is None:

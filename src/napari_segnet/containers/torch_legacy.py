@@ -38,17 +38,19 @@ class TorchLegacy:
         stamp = stamp_of(state)
         with path.open("rb") as file:
             stream = Stream(file, state.st_size)
-            unpickle(stream, path.name)
-            protocol = unpickle(stream, path.name)
+            unpickle(stream, path.name, _no_block)
+            protocol = unpickle(stream, path.name, _no_block)
             if type(protocol) is not int or protocol != _PROTOCOL:  # an array has no one answer
                 raise BrokenWeightsError(
                     f"{path.name} is a torch file with an unknown protocol number; it is damaged. "
                     "Download or copy it again."
                 )
-            unpickle(stream, path.name)  # sizes and byte order of the writer: always little
+            unpickle(
+                stream, path.name, _no_block
+            )  # sizes and byte order of the writer: always little
             blocks = _Blocks()
             root = unpickle(stream, path.name, blocks.get)
-            keys = unpickle(stream, path.name)
+            keys = unpickle(stream, path.name, _no_block)
             blocks.find(path, file, keys, stamp)
         return Tree(container=self.name, root=root, metadata={}, stamp=stamp)
 
@@ -62,31 +64,31 @@ class _Blocks:
 
     def get(self, persistent_id: Any) -> Storage | Named:
         if not isinstance(persistent_id, tuple) or len(persistent_id) < 2:
-            raise ValueError("a block of numbers has no name")
+            raise ValueError("a storage has no name")
         word, kind, *rest = persistent_id
         if word == "module" and isinstance(kind, Named):
             if _is_of_python(kind):
                 raise ValueError("a module of a network is of a class that Python itself has")
             return kind  # a class, with its source as text, which nobody needs
         if word != "storage" or len(rest) != 4:
-            raise ValueError("a block of numbers has no name")
+            raise ValueError("a storage has no name")
         key, _device, count, view = rest
         if not isinstance(key, str) or type(count) is not int or count < 0:
-            raise ValueError("a block of numbers has no name")
+            raise ValueError("a storage has no name")
         dtype = storage_dtype(kind)
         if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
-            raise ValueError("a block of numbers has two sizes")
+            raise ValueError("a storage has two sizes")
         place = self.places.setdefault(key, Place(key))
         return Storage(place, dtype, count) if view is None else _part(place, dtype, count, view)
 
     def find(self, path: Path, file: BinaryIO, keys: Any, stamp: Stamp) -> None:
         """Fill in each block's place: a count of elements (int64), then the numbers."""
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise _damaged(path, "its list of blocks is no list")
+            raise _damaged(path, "its list of storages is not a list")
         position = file.tell()
         for key in keys:
             if key not in self.places:
-                raise _damaged(path, "its list of blocks names one that nobody uses")
+                raise _damaged(path, "its list of storages names one that no tensor uses")
             dtype, count = self.sizes[key]
             file.seek(position)
             head = file.read(_COUNT.size)
@@ -95,13 +97,17 @@ class _Blocks:
             if missing > 0:
                 raise _damaged(path, f"at least {missing:,} bytes are missing at its end")
             if _COUNT.unpack(head)[0] != count:
-                raise _damaged(path, "a block of numbers has another length than listed")
+                raise _damaged(path, "a storage has another length than listed")
             self.places[key].region = Region(
                 path=path, start=start, length=length, stamp=stamp, swap=foreign("little")
             )
             position = start + length
         if any(place.region is None for place in self.places.values()):
             raise _damaged(path, "the numbers of a tensor are missing")
+
+
+def _no_block(_persistent_id: Any) -> Any:
+    raise ValueError("a storage is named where none may be")
 
 
 def _is_of_python(kind: Named) -> bool:
@@ -117,9 +123,9 @@ def _part(place: Place, dtype: str, count: int, view: Any) -> Storage:
     """Return a part of a block, as very old files share them: (key, first, length)."""
     _key, first, length = view
     if type(first) is not int or type(length) is not int or first < 0 or length < 0:
-        raise ValueError("a part of a block has no place")
+        raise ValueError("a part of a storage has no place")
     if first + length > count:
-        raise ValueError("a part of a block reaches outside of it")
+        raise ValueError("a part of a storage reaches outside of it")
     return Storage(place, dtype, length, first)
 
 

@@ -151,13 +151,13 @@ class Storages:
     def get(self, persistent_id: Any) -> Storage:
         """Return the storage that an id names."""
         if not isinstance(persistent_id, tuple) or len(persistent_id) != 5:
-            raise ValueError("a block of numbers has no name")
+            raise ValueError("a storage has no name")
         word, kind, key, _device, count = persistent_id
         if word != "storage" or not isinstance(key, str) or type(count) is not int or count < 0:
-            raise ValueError("a block of numbers has no name")
+            raise ValueError("a storage has no name")
         dtype = storage_dtype(kind)
         if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
-            raise ValueError("a block of numbers has two sizes")
+            raise ValueError("a storage has two sizes")
         place = self.places.get(key)
         if place is None:
             region = self.archive.region(f"{self.folder}{key}", swap=self.swap)

@@ -1,0 +1,45 @@
+"""Which names numpy has, of any version: a pickle that names another one of it is damaged."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["is_of_numpy"]
+
+_PARTS = frozenset(
+    "char compat ctypeslib distutils dtypes exceptions f2py fft lib linalg ma matrixlib numarray "
+    "oldnumeric polynomial random rec strings testing typing version".split()
+)
+"""Modules of numpy from 1.0 on beside its core."""
+_FORMER = frozenset(
+    "_ufunc_reconstruct bool bool8 bytes0 cfloat clongfloat complex complex192 complex256 complex_ "
+    "float float128 float96 float_ int int0 long longcomplex longfloat object object0 singlecomplex str str0 "
+    "string_ uint0 unicode unicode_ void0".split()
+)
+"""Classes that numpy has in some versions, or on some computers, alone.
+
+https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
+"""
+
+
+def is_of_numpy(module: str, name: str) -> bool:
+    """Tell if numpy has a class or function; nothing is imported for that.
+
+    Parameters
+    ----------
+    module : str
+        Its module: ``numpy`` or a part of it.
+    name : str
+        Its name there.
+    """
+    if not name.isidentifier():
+        return False
+    _, _, inner = module.partition(".")
+    first, _, rest = inner.partition(".")
+    if first in _PARTS:
+        return True
+    if first not in ("", "core", "_core"):
+        return False
+    core = "numpy._core" if "numpy._core" in sys.modules else "numpy.core"
+    found = sys.modules.get("numpy" if not inner else f"{core}.{rest}" if rest else core)
+    return found is not None and (name in vars(found) or name in _FORMER)

@@ -32,6 +32,7 @@ def test_names_of_other_versions_are_known(core: str) -> None:
         (f"{core}.multiarray", "scalar"),
         (f"{core}.numeric", "_frombuffer"),
         (core, "_ufunc_reconstruct"),
+        (f"{core}.defchararray", "chararray"),
         ("numpy", "unicode_"),
         ("numpy", "float96"),
         ("numpy.random.mtrand", "RandomState"),

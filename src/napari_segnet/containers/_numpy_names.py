@@ -11,10 +11,12 @@ _PARTS = frozenset(
     "oldnumeric polynomial random rec strings testing typing version".split()
 )
 """Modules of numpy from 1.0 on beside its core."""
+_PARTS_OF_CORE = frozenset(("defchararray", "machar", "scalarmath"))
+"""Those that numpy does not load, or has no more."""
 _FORMER = frozenset(
     "_ufunc_reconstruct bool bool8 bytes0 cfloat clongfloat complex complex192 complex256 complex_ "
-    "float float128 float96 float_ int int0 long longcomplex longfloat object object0 singlecomplex str str0 "
-    "string_ uint0 unicode unicode_ void0".split()
+    "float float128 float96 float_ int int0 long longcomplex longfloat object object0 "
+    "singlecomplex str str0 string_ uint0 unicode unicode_ void0".split()
 )
 """Classes that numpy has in some versions, or on some computers, alone.
 
@@ -40,6 +42,8 @@ def is_of_numpy(module: str, name: str) -> bool:
         return True
     if first not in ("", "core", "_core"):
         return False
+    if rest in _PARTS_OF_CORE:
+        return True
     core = "numpy._core" if "numpy._core" in sys.modules else "numpy.core"
     found = sys.modules.get("numpy" if not inner else f"{core}.{rest}" if rest else core)
     return found is not None and (name in vars(found) or name in _FORMER)

@@ -1577,6 +1577,8 @@ def test_numbers_of_onnx_in_a_field_of_others(kind: int, field: int, tmp_path: P
         b"cbuiltins\nobject\nX\x01\0\0\0a\x85R",
         b"cbuiltins\nslice\n(K\x01K\x02K\x03K\x04tR",
         b"ccollections\nCounter\n\x88\x85R",
+        b"}cbuiltins\nset\nX\x02\0\0\0ab\x85RK\x01s",
+        b"cbuiltins\nbytearray\n}X\x01\0\0\0aK\x01s\x85R",
         b"ccollections\ndefaultdict\ncbuiltins\nint\nK\x05\x86R",
         b"cnumpy._core.mtltiarray\nscalar\n",
         b"cnumpy._core.multiarray\nsclar\n",
@@ -1890,3 +1892,80 @@ def test_code_that_ends_without_a_value(tmp_path: Path) -> None:
             torch.jit.load(packed(tmp_path / "b.pt", odd))
         with pytest.raises(BrokenWeightsError, match=says):
             open_tree(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("width", [20, 21])
+def test_the_first_frame_of_a_png_is_the_picture(width: int, tmp_path: Path) -> None:
+    import imagecodecs
+
+    pixels = np.arange(600, dtype="u2").reshape(30, 20)
+    data = imagecodecs.png_encode(pixels)
+    part = b"fcTL" + struct.pack(">5I2H2B", 0, width, 30, 0, 0, 1, 1, 0, 0)
+    chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+    at = data.index(b"IDAT") - 4
+    path = tmp_path / "a.png"
+    path.write_bytes(data[:at] + chunk + data[at:])
+    if width == pixels.shape[1]:
+        assert np.array_equal(np.asarray(open_image(path).data), pixels)
+    else:
+        with pytest.raises(ImageError, match="first frame"):
+            open_image(path)
+
+
+def test_a_long_text_of_a_png_with_a_wrong_checksum(tmp_path: Path) -> None:
+    import imagecodecs
+
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(30, 20))
+    part = b"zTXta\0\0" + zlib.compress(bytes(2**22))
+    at, path = data.index(b"IDAT") - 4, tmp_path / "a.png"
+    for checksum, opens in ((zlib.crc32(part), True), (1, False)):
+        chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", checksum)
+        path.write_bytes(data[:at] + chunk + data[at:])
+        if opens:
+            assert open_image(path).data.shape == (30, 20)
+        else:
+            with pytest.raises(ImageError, match="checksum of a text"):
+                open_image(path)
+
+
+def test_a_tiff_whose_page_is_below_itself(tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((8, 8), "uint8")
+    with tifffile.TiffWriter(path) as file:
+        file.write(pixels, subifds=1)
+        file.write(pixels[::2, ::2])
+    assert open_image(path).data.shape == (8, 8)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        at, first = page.tags["SubIFDs"].valueoffset, page.offset
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = first.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="names itself"):
+        open_image(path)
+
+
+def test_any_number_but_0_is_true_in_onnx(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    mask = b"".join(
+        onnx_files.whole(field, number)
+        for field, number in ((1, 3), (2, 9), (5, 117), (5, 0), (5, 1))
+    ) + onnx_files.part(8, "m")
+    nodes = [node("Conv", ["image", "w"], ["out"])]
+    image = value("image", onnx_files.IMAGE)
+    content = onnx_files.graph(nodes, [kernel, mask], [image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    tree = open_tree(tmp_path / "a.onnx")
+    assert tree.root["m"].load().tolist() == [True, False, True]
+
+
+def test_a_type_of_onnx_that_is_no_message(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    image = onnx_files.part(1, "image") + onnx_files.part(2, onnx_files.part(8, "i4"))
+    nodes = [node("Conv", ["image", "w"], ["out"])]
+    content = onnx_files.graph(nodes, [kernel], [image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="beyond its end"):
+        open_tree(tmp_path / "a.onnx")

@@ -293,6 +293,8 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
 
 TYPES = (1, 4, 5, 7, 8, 9)
 """Where a type lies: tensor, sequence, map, opaque, sparse tensor, optional (``TypeProto``)."""
+LEFT_ALONE = (7, 8)
+"""Types of which nothing is read; they must be messages."""
 MADE_OF = {4: 1, 5: 2, 9: 1}
 """Where the type lies that a sequence, a map or an optional value is made of."""
 _FIELDS = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}
@@ -337,6 +339,8 @@ def _type(message: Message, depth: int = 0) -> tuple[int, tuple[int | str, ...] 
         typed = typed or one.number in TYPES
         if one.number == 1:
             kind, shape = _tensor_type(message.inside(one), least=0 if depth else 1)
+        elif one.number in LEFT_ALONE:
+            message.inside(one).walk({})
         elif one.number in MADE_OF:
             inner, parts = message.inside(one), 0
             for two in inner:

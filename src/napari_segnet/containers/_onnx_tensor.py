@@ -308,6 +308,8 @@ def _listed(tensor: OnnxTensor) -> npt.NDArray[np.generic]:
     count = math.prod(tensor.shape)
     if len(tensor.numbers) != count:
         raise ValueError(f"has {len(tensor.numbers):,} of {count:,} numbers")
+    if tensor.dtype == "bool":  # any other number than 0 is true
+        return np.array([number != 0 for number in tensor.numbers], dtype="u1")
     mask = 2 ** (8 * size) - 1
     return np.array([number & mask for number in tensor.numbers], dtype=f"u{size}")
 

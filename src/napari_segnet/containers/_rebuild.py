@@ -82,6 +82,8 @@ def hashable(key: Any) -> Any:
         parts += 1
         if isinstance(part, tuple | frozenset) and parts + len(part) < _MAX_KEY_PARTS:
             waiting.extend(part)
+        elif isinstance(part, Inert) and part.name in _NO_KEYS:
+            raise ValueError(f"a {part.name.rpartition('.')[2]} cannot be a key")
         elif not isinstance(part, _KEYS):
             raise ValueError(f"a {type(part).__name__} cannot be a key")
     return key
@@ -383,7 +385,8 @@ MUTABLE = frozenset(
     )
 )
 """Classes whose new objects are empty, whatever they are given."""
-FORGIVING = MUTABLE | {"builtins.frozenset", "builtins.tuple"}
+_NO_KEYS = MUTABLE | {"numpy.ndarray"}
+FORGIVING = (MUTABLE - {"builtins.bytearray"}) | {"builtins.frozenset", "builtins.tuple"}
 """Classes that may hold what we know only by name, so that a stand-in takes their place."""
 MOST_ARGUMENTS: Mapping[str, int] = {
     **dict.fromkeys((f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset")), 1),

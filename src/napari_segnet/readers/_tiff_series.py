@@ -35,6 +35,11 @@ def open_series(path: Path) -> Iterator[Any]:
     """
     with complaints_of_tifffile() as complaints, _opened(path) as tif:
         pages = len(tif.pages)  # follows the chain of pages to its end
+        if pages and tif.pages.first.offset in (tif.pages.first.subifds or ()):
+            raise ImageError(
+                f"{path.name} is damaged: its first page names itself as a copy of it (SubIFDs). "
+                "Copy or export it again."
+            )
         every: Any = tif.series if pages else ()
         series = _main(tif, every) if every else None
         if any(sign in text for text in complaints for sign in CUT_OFF):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,8 @@ def _require_chunks(path: Path, least: Mapping[bytes, int]) -> None:
     frames, pixels, size = 0, False, path.stat().st_size
     with path.open("rb") as file:
         file.seek(len(SIGNATURE))
+        picture_size = file.read(16)[8:]
+        file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
             length, kind = int.from_bytes(head[:4], "big"), head[4:]
             if length < least.get(kind, 0):
@@ -127,6 +130,9 @@ def _require_chunks(path: Path, least: Mapping[bytes, int]) -> None:
                     f"{path.name} is damaged or not complete: its last part is cut off. Copy or "
                     "export it again."
                 )
+            if kind == b"fcTL" and not pixels:
+                _require_whole_frame(path, file.read(20)[4:], picture_size)
+                file.seek(-20, 1)
             if kind in (b"fcTL", b"fdAT"):
                 number = int.from_bytes(file.read(4), "big")
                 if number != frames or (kind == b"fdAT" and not frames):
@@ -136,6 +142,18 @@ def _require_chunks(path: Path, least: Mapping[bytes, int]) -> None:
                     )
                 frames, length = frames + 1, length - 4
             file.seek(length + 4, 1)
+
+
+def _require_whole_frame(path: Path, frame: bytes, size: bytes) -> None:
+    """Refuse a first frame that is not as large as the picture, by which Pillow cuts it.
+
+    https://www.w3.org/TR/png-3/#fcTL-chunk
+    """
+    if frame != size + bytes(8):
+        raise ImageError(
+            f"{path.name} is damaged: the first frame of its moving picture is not as large as "
+            "the picture. Copy or export it again."
+        )
 
 
 def _opened(path: Path, whole: bool = True) -> PngImageFile:
@@ -174,6 +192,8 @@ def _without_texts(path: Path) -> io.BytesIO:
         end = place + 12 + int.from_bytes(data[place : place + 4], "big")
         if data[place + 4 : place + 8] not in TEXTS:
             kept.append(data[place:end])
+        elif data[end - 4 : end] != zlib.crc32(data[place + 4 : end - 4]).to_bytes(4, "big"):
+            raise ValueError("the checksum of a text is wrong")
         place = end
     return io.BytesIO(b"".join(kept))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,10 @@ from napari_segnet.commands._failure import added
 from napari_segnet.commands._image_run import Answered, Done, answered, finished, opened
 from napari_segnet.commands._plan import Plan
 from napari_segnet.commands._show import Show
+from napari_segnet.engines.turns import small_at_once
 from napari_segnet.errors import Cancelled
 from napari_segnet.inference import same_engine
-from napari_segnet.progress import run
+from napari_segnet.progress import Progress, run
 
 if TYPE_CHECKING:
     from napari_segnet.image import Image
@@ -29,6 +32,10 @@ __all__ = ["Todo", "in_turn"]
 
 Todo = tuple[Bar, str, Path]
 """Who shows how far an image is, the stem of its results, its file."""
+AT_ONCE = 2
+"""Small images that are answered beside each other: each has threads of its own, which wait for no
+others."""
+SMALL_PX = 512**2
 AHEAD_BYTES = 2**28
 """An image of more bytes, or with an answer of more, is alone in memory from beginning to end: two
 such at once would each take what was free for one."""
@@ -36,6 +43,8 @@ such at once would each take what was free for one."""
 
 def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
     """Segment images in this process; a failure costs one image.
+
+    Small images are answered beside each other, where the engine gains by it.
 
     Parameters
     ----------
@@ -46,21 +55,33 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
     show : Show
         Told of each, in their order.
     """
-    with _Threads(plan, show) as threads:
-        ahead: Future[Image] | None = None
+    with _Threads(show) as threads:
+        coming: deque[Future[_Begun]] = deque()
+
+        def begin(number: int) -> None:
+            """Begin with the images from a number on."""
+            for _, stem, path in todo[number + len(coming) :]:
+                if len(coming) >= _at_once(plan):
+                    break
+                coming.append(threads.begin(plan, stem, path))
+
         for number, (bar, stem, path) in enumerate(todo):
-            begun, mine = time.perf_counter(), ahead
-            ahead = None
+            begun = time.perf_counter()
+            mine = coming.popleft() if coming else None
             try:
                 bar.say("reading")
-                image = mine.result() if mine is not None else opened(plan, stem, path)
-                if number + 1 < len(todo):
-                    ahead = threads.read(*todo[number + 1][1:])
-                made = bar.follow(answered(plan, stem, image, begun))
+                if _at_once(plan) > 1:
+                    begin(number + 1)
+                got = mine.result() if mine is not None else _Begun(opened(plan, stem, path))
+                begin(number + 1)
+                if got.answered is None:
+                    made = bar.follow(answered(plan, stem, got.image, begun))
+                else:
+                    made = bar.follow(_told(got, got.answered))
                 assert made.prediction is not None
                 plan = replace(plan, predict=same_engine(plan.predict, made.prediction.origin))
-                del image
-                threads.finish(plan, bar, stem, path, made, alone=ahead is None)
+                del got
+                threads.finish(plan, bar, stem, path, made, alone=not coming)
             except KeyboardInterrupt as error:
                 bar.end(f"stopped{added(error)}")
                 raise
@@ -69,28 +90,86 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
                 show.failure(bar, path, error)
 
 
-class _Threads:
-    """One reads the next image, one labels and writes the last."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """An image in memory, if it is small with its answer.
 
-    def __init__(self, plan: Plan, show: Show) -> None:
-        self._plan, self._show = plan, show
-        self._ahead = ThreadPoolExecutor(1, "napari-segnet reads")
+    Attributes
+    ----------
+    image : Image
+        The image.
+    answered : Answered or None
+        Its answer.
+    texts : list of Progress
+        What is to be said of it before.
+    """
+
+    image: Image
+    answered: Answered | None = None
+    texts: list[Progress] = field(default_factory=list)
+
+
+def _heard(steps: Job[Answered], texts: list[Progress]) -> Generator[Progress, None, Answered]:
+    """Do a job, and keep what it says."""
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            made: Answered = stop.value
+            return made
+        if report.text:
+            texts.append(report)
+        yield report
+
+
+def _told(begun: _Begun, made: Answered) -> Generator[Progress, None, Answered]:
+    yield from begun.texts
+    return made
+
+
+def _at_once(plan: Plan) -> int:
+    """Return how many images are begun beside the one that is waited for."""
+    return AT_ONCE if plan.predict.engine == "openvino" else 1
+
+
+class _Threads:
+    """Some read the next images, and answer small ones; one labels and writes the last."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._ahead = ThreadPoolExecutor(AT_ONCE, "napari-segnet reads")
         self._behind = ThreadPoolExecutor(1, "napari-segnet writes")
         self._writing: Future[None] | None = None
         self._job: Job[Done] | None = None
+        self._answering: set[Job[Answered]] = set()
 
     def __enter__(self) -> _Threads:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._job is not None:
-            self._job.cancel()
+        if kind is not None:
+            for job in (self._job, *tuple(self._answering)):
+                if job is not None:
+                    job.cancel()
         self._ahead.shutdown(cancel_futures=True)
         self._behind.shutdown()
 
-    def read(self, stem: str, path: Path) -> Future[Image]:
-        """Begin to read an image: into memory, unless it is large."""
-        return self._ahead.submit(_read, self._plan, stem, path)
+    def begin(self, plan: Plan, stem: str, path: Path) -> Future[_Begun]:
+        """Begin with an image: read it into memory, unless it is large; answer a small one."""
+        return self._ahead.submit(self._begin, plan, stem, path)
+
+    def _begin(self, plan: Plan, stem: str, path: Path) -> _Begun:
+        begun, image = time.perf_counter(), _read(plan, stem, path)
+        if _at_once(plan) == 1 or not _is_small(image):
+            return _Begun(image)
+        steps, texts = answered(plan, stem, image, begun), list[Progress]()
+        self._answering.add(steps)
+        try:
+            with small_at_once(AT_ONCE):
+                made = run(_heard(steps, texts))
+        finally:
+            self._answering.discard(steps)
+        return _Begun(image, made, texts)
 
     def finish(
         self, plan: Plan, bar: Bar, stem: str, path: Path, made: Answered, *, alone: bool
@@ -126,6 +205,12 @@ def _read(plan: Plan, stem: str, path: Path) -> Image:
         return image
     every = tuple(slice(None) for _ in image.data.shape)
     return replace(image, data=np.asarray(image.data[every]))
+
+
+def _is_small(image: Image) -> bool:
+    """Tell a plane of so few pixels that two of its answers are held without a thought."""
+    sizes = image.sizes
+    return sizes["y"] * sizes["x"] <= SMALL_PX and sizes["t"] == sizes["z"] == 1
 
 
 def _nbytes(image: Image) -> int:

@@ -32,12 +32,15 @@ def devices() -> tuple[str, ...]:
     return (*there, "cpu")
 
 
-def compiled(model: Any, device: str, threads: int) -> Any:
-    """Compile a network for a device, in full precision; for ``threads`` of the CPU, 0: all."""
+def compiled(model: Any, device: str, threads: int, streams: int = 1) -> Any:
+    """Compile a network for a device, in full precision; for ``threads`` of the CPU, 0: all.
+
+    ``streams`` requests share these threads; each is answered by its own, to the same bits.
+    """
     how: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if device == "cpu":
         # Pinned to cores, two programs at work would share one and leave another idle.
-        how |= {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+        how |= {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
         how["INFERENCE_NUM_THREADS"] = threads or plain_threads()
     return core().compile_model(model, _theirs(device), how)
 

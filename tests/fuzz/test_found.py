@@ -1580,6 +1580,8 @@ def test_numbers_of_onnx_in_a_field_of_others(kind: int, field: int, tmp_path: P
         b"}cbuiltins\nset\nX\x02\0\0\0ab\x85RK\x01s",
         b"cbuiltins\nbytearray\n}X\x01\0\0\0aK\x01s\x85R",
         b"ccollections\ndefaultdict\ncbuiltins\nint\nK\x05\x86R",
+        b"ccollections\ndefaultdict\nctorch\nFloatStorage\n\x85RK\x01K\x02scbuiltins\nint\n)R"
+        b"ctorch\nfloat32\n)R",
         b"cnumpy._core.mtltiarray\nscalar\n",
         b"cnumpy._core.multiarray\nsclar\n",
         b"cnumpy\ndtpye\n",
@@ -1633,6 +1635,7 @@ def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
         ("self.weight\n", "(__torch__.Small).forward(input, )\n", "there is no __torch__"),
         ("self.weight\n", "CONSTANTS.c0(input, )\n", "a constant is called"),
         ("self.weight\n", "torch.eq(None, self.weight)\n", "is given a None"),
+        ("self.weight\n", "torch.linear(input, input, 3)\n", "is given a int"),
     ],
 )
 def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -1969,3 +1972,17 @@ def test_a_type_of_onnx_that_is_no_message(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
     with pytest.raises(BrokenWeightsError, match="beyond its end"):
         open_tree(tmp_path / "a.onnx")
+
+
+def test_the_device_of_a_storage_is_a_text(tmp_path: Path) -> None:
+    torch.jit.trace(torch.nn.Conv2d(1, 2, 3), torch.ones(1, 1, 8, 8)).save(str(tmp_path / "a.pt"))
+    with zipfile.ZipFile(tmp_path / "a.pt") as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    device = b"X\x03\0\0\0cpu"
+    assert any(device in data for name, data in parts if name.endswith("data.pkl"))
+    changed = [(n, d.replace(device, b"K\x01") if n.endswith(".pkl") else d) for n, d in parts]
+    path = packed(tmp_path / "b.pt", changed)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="device of a storage"):
+        open_tree(path)

@@ -77,7 +77,7 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
                 if got.answered is None:
                     made = bar.follow(answered(plan, stem, got.image, begun))
                 else:
-                    made = bar.follow(_told(got, got.answered))
+                    made = bar.follow(_replayed(got, got.answered))
                 assert made.prediction is not None
                 plan = replace(plan, predict=same_engine(plan.predict, made.prediction.origin))
                 del got
@@ -122,7 +122,7 @@ def _heard(steps: Job[Answered], texts: list[Progress]) -> Generator[Progress, N
         yield report
 
 
-def _told(begun: _Begun, made: Answered) -> Generator[Progress, None, Answered]:
+def _replayed(begun: _Begun, made: Answered) -> Generator[Progress, None, Answered]:
     yield from begun.texts
     return made
 

@@ -163,7 +163,8 @@ def require_kind(state: Any) -> None:
         raise ValueError("the data type of an array is not understood")
     if type(state[0]) is not int or not 0 <= state[0] <= _DTYPE_VERSION:
         raise ValueError("the data type of an array is not understood")
-    if state[1] not in ("<", ">", "=", "|"):
+    # A path is a text, too.
+    if type(state[1]) not in (str, OldText) or state[1] not in ("<", ">", "=", "|"):
         raise ValueError("the data type of an array is not understood")
 
 
@@ -211,6 +212,8 @@ def _require_unit(said: Any) -> None:
     if said is None:
         return
     if not isinstance(said, tuple) or len(said) != 2 or not isinstance(said[1], tuple):
+        raise ValueError("the data type of an array is not understood")
+    if not isinstance(said[0], dict | None):
         raise ValueError("the data type of an array is not understood")
     unit, *steps = said[1]
     name = unit.decode("latin-1") if isinstance(unit, bytes) else unit

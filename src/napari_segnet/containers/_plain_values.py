@@ -12,6 +12,7 @@ from napari_segnet.containers._rebuild import (
     MOST_ARGUMENTS,
     OF_ANYTHING,
     PLAIN,
+    is_kind,
 )
 
 __all__ = ["plain_or_inert"]
@@ -39,7 +40,7 @@ def plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
     ValueError, TypeError, OverflowError or AttributeError
         If Python refuses them, too.
     """
-    if name == "collections.defaultdict" and args and not isinstance(args[0], _CALLED):
+    if name == "collections.defaultdict" and args and not _can_be_called(args[0]):
         raise ValueError("the default factory of a dict cannot be called")
     if len(args) > MOST_ARGUMENTS.get(name, len(args)):
         raise ValueError(f"a {name.rpartition('.')[2]} is made of {len(args)} values")
@@ -55,6 +56,13 @@ def plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
         if name in FORGIVING and (isinstance(args[0], _NO_ROW) or _no_pairs(name, args)):
             raise
         return Inert(name, args)
+
+
+def _can_be_called(made: Any) -> bool:
+    """Tell if missing values of a dict may be made by it; kinds of numbers of torch are none."""
+    if isinstance(made, Named) and made.module.partition(".")[0] == "torch":
+        return not is_kind(made.short)
+    return isinstance(made, _CALLED)
 
 
 def _no_pairs(name: str, args: tuple[Any, ...]) -> bool:

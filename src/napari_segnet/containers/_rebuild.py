@@ -7,13 +7,13 @@ checks them, and makes the harmless equal. Nothing is imported by a name in a fi
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._named_texts import device, layout, path
 from napari_segnet.containers._numpy_state import ARRAYS, HalfBuilt
 from napari_segnet.containers._storage import ITEMSIZE, Storage, tensor_ref, unreadable
 from napari_segnet.containers._types import TensorRef
@@ -31,6 +31,7 @@ __all__ = [
     "TENSORS",
     "HalfBuilt",
     "hashable",
+    "is_kind",
     "storage_dtype",
 ]
 
@@ -68,6 +69,11 @@ def storage_dtype(kind: Any) -> str:
     if name not in _STORAGE_DTYPES:
         raise ValueError(f"the kind of storage {kind} is unknown")
     return _STORAGE_DTYPES[name]
+
+
+def is_kind(name: str) -> bool:
+    """Tell a data type or a kind of storage of torch by its name; neither can be called."""
+    return name.endswith("Storage") or name in ITEMSIZE
 
 
 def hashable(key: Any) -> Any:
@@ -309,47 +315,6 @@ def _byte_array(*args: Any) -> bytearray:
     return bytearray(_encode(*args))
 
 
-_LONGEST_PATH = 32_767
-"""That of Windows, the longest of all systems."""
-_MOST_DEVICES = 128
-_DEVICE = re.compile(r"([a-z]+)(?::(0|[1-9][0-9]{0,2}))?")
-_SPARSE = ("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")
-_LAYOUTS = frozenset(f"torch.{name}" for name in ("strided", *_SPARSE, "_mkldnn", "jagged"))
-"""https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/Layout.h"""
-_DEVICES = frozenset(
-    "cpu cuda ipu xpu mkldnn opengl opencl ideep hip ve fpga maia xla lazy vulkan mps meta hpu "
-    "mtia privateuseone ort msnpu npu mlu musa sdaa gcu".split()
-)
-"""Kinds of devices of PyTorch from 1.0 on, and those that makers of processors add to it.
-
-https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/Device.cpp
-"""
-
-
-def _path(*parts: Any) -> str:
-    texts = [_of(str)(part) for part in parts]
-    if sum(map(len, texts)) > _LONGEST_PATH:  # a path of paths doubles at each step
-        raise ValueError("a path is too long")
-    return "/".join(texts).replace("//", "/", 1) if texts else "."
-
-
-def _device(kind: Any = "cpu", index: Any = None) -> str:
-    said = _DEVICE.fullmatch(_of(str)(kind))
-    if said is None or said[1] not in _DEVICES:
-        raise ValueError("it names a device that does not exist")
-    if index is None:
-        return str(kind)
-    if said[2] is not None or type(index) is not int or not 0 <= index < _MOST_DEVICES:
-        raise ValueError("the index of a device is impossible")
-    return f"{kind}:{index}"
-
-
-def _layout(name: Any) -> str:
-    if name not in _LAYOUTS:
-        raise ValueError("it names a memory layout that does not exist")
-    return str(name)
-
-
 def _date(kind: Any) -> Builder:
     """Build a date or time from numbers, or from the bytes that its own pickle holds."""
 
@@ -418,8 +383,8 @@ PLAIN: Mapping[str, Builder] = {
     "argparse.Namespace": lambda: Record(),
     "types.SimpleNamespace": lambda: Record(),
     "torch.Size": lambda sizes=(): tuple(_sequence(sizes)),
-    "torch.device": _device,
-    "torch.serialization._get_layout": _layout,
+    "torch.device": device,
+    "torch.serialization._get_layout": layout,
     "_codecs.encode": _encode,
     "builtins.set": lambda items=(): set(_members(items)),
     "builtins.frozenset": lambda items=(): frozenset(_members(items)),
@@ -441,5 +406,5 @@ PLAIN: Mapping[str, Builder] = {
     "datetime.time": _date(datetime.time),
     "datetime.timedelta": _date(datetime.timedelta),
     "datetime.timezone": _date(datetime.timezone),
-    **{f"{module}.{name}": _path for module in ("pathlib", "pathlib._local") for name in _PATHS},
+    **{f"{module}.{name}": path for module in ("pathlib", "pathlib._local") for name in _PATHS},
 }

@@ -2,7 +2,8 @@
 
 A line of the table: name, least and most values, a letter for each of them in order: a tensor
 (``t``), a list of tensors (``T``) or of numbers (``l``), a whole number (``i``), a number (``n``),
-yes or no (``b``), a text (``s``), a value that is not None (``v``), or any (``a``).
+yes or no (``b``), a text (``s``), a value that is not None (``v``), a tensor or None (``o``), or
+any (``a``).
 From the schemas of PyTorch (``torch._C._jit_get_all_schemas``). Others than these are not known,
 and may take anything.
 """
@@ -23,12 +24,12 @@ __derive_index:3-3:iii __getitem__:2-2 __iand__:2-2:t __ilshift__:2-2:t __interp
 __ior__:2-2:t __irshift__:2-2:t __is__:2-2 __isnot__:2-2 __ixor__:2-2:t __lshift__:2-2:vv
 __not__:1-1:b __or__:2-2:vv __range_length:3-3:iii __round_to_zero_floordiv:2-2:ii
 __rshift__:2-2:vv __upsample:1-5:taas __upsample_bilinear:1-3:t __upsample_nearest:1-3:t
-__xor__:2-2:vv _convolution:12-13:ttalllblibbbb _debug_has_internal_overlap:1-1:t
+__xor__:2-2:vv _convolution:12-13:ttolllblibbbb _debug_has_internal_overlap:1-1:t
 _empty_affine_quantized:1-8:l _empty_per_channel_affine_quantized:4-9:l _euclidean_dist:2-2:tt
 _fill_mem_eff_dropout_mask_:4-4:tnii _foobar:1-4:tbb _fw_primal:2-2:ti _get_cpu_capability:0-0
-_get_tracing_state:0-0 _grad_sum_to_size:2-2:t _grouped_mm:2-5:tt _list_to_tensor:1-1:l
+_get_tracing_state:0-0 _grad_sum_to_size:2-2:t _grouped_mm:2-5:ttoo _list_to_tensor:1-1:l
 _ncf_unsqueeze:2-2:ti _ncf_view:3-3:tli _nnpack_available:0-0
-_nnpack_spatial_convolution:4-5:ttall _no_grad_embedding_renorm_:4-4:ttnn _no_grad_fill_:2-2:tn
+_nnpack_spatial_convolution:4-5:ttoll _no_grad_embedding_renorm_:4-4:ttnn _no_grad_fill_:2-2:tn
 _no_grad_normal_:3-4:tnn _no_grad_uniform_:3-4:tnn _no_grad_zero_:1-1:t _philox_key_fold_in:2-2:t
 _philox_key_split:2-2:ti _philox_normal:2-4:ttnn _philox_randint:2-4:tt _philox_uniform:2-4:ttnn
 _print:1-1:s _safe_softmax:2-3:ti _set_item:3-3 _size_if_not_equal:2-2:ll _spdiags:3-4:ttl
@@ -43,12 +44,12 @@ arcsinh:1-1:t arctan:1-1:t arctan2:2-2:tt arctanh:1-1:t argmax:1-3:tab argmin:1-
 argsort:1-4:tib argwhere:1-1:t as_strided:3-4:tll as_strided_scatter:4-5:ttll as_tensor:1-3
 asin:1-1 asinh:1-1 atan:1-1 atan2:2-2:vv atanh:1-1 atleast_1d:1-1 atleast_2d:1-1 atleast_3d:1-1
 avg_pool1d:2-6:tlllbb avg_pool2d:2-7:tlllbb avg_pool3d:2-7:tlllbb backward:1-4:aaab
-baddbmm:3-6:ttti bartlett_window:1-6:ib batch_norm:9-9:taaaabnnb
-batch_norm_backward_elemt:8-8:ttttattt batch_norm_backward_reduce:8-8:ttttabbb
-batch_norm_elemt:6-6:taattn batch_norm_gather_stats:8-8:tttaanni
-batch_norm_gather_stats_with_counts:8-8:tttaannt batch_norm_stats:2-2:tn
-batch_norm_update_stats:4-4:taan bernoulli:1-3:t bilinear:3-4:ttt bin:1-1:i
-binary_cross_entropy:2-4:ttai binary_cross_entropy_with_logits:2-5:ttaai bincount:1-3:tai
+baddbmm:3-6:ttti bartlett_window:1-6:ib batch_norm:9-9:toooobnnb
+batch_norm_backward_elemt:8-8:ttttottt batch_norm_backward_reduce:8-8:ttttobbb
+batch_norm_elemt:6-6:toottn batch_norm_gather_stats:8-8:tttoonni
+batch_norm_gather_stats_with_counts:8-8:tttoonnt batch_norm_stats:2-2:tn
+batch_norm_update_stats:4-4:toon bernoulli:1-3:t bilinear:3-4:ttto bin:1-1:i
+binary_cross_entropy:2-4:ttoi binary_cross_entropy_with_logits:2-5:ttooi bincount:1-3:toi
 binomial:2-3:tt bitwise_and:2-2 bitwise_left_shift:2-2 bitwise_not:1-1:t bitwise_or:2-2
 bitwise_right_shift:2-2 bitwise_xor:2-2 blackman_window:1-6:ib block_diag:1-1:T bmm:2-3:tti
 broadcast_shapes:2-2:ll broadcast_tensors:1-1:T broadcast_to:2-2:tl bucketize:2-4:at
@@ -59,19 +60,19 @@ choose_qparams_optimized:5-5:tiini chr:1-1:i chunk:2-3:tii clamp:1-3:t clamp_max
 clamp_min:2-2:t clear:1-1 clip:1-3:t clone:1-2:t coalesce:1-1:t col2im:6-6:tlllll
 col_indices:1-1:t column_stack:1-1:T combinations:1-3:tib complex:2-2:tt concat:1-2:Ti
 concatenate:1-2:Ti confirmed_by_owner:1-1 conj:1-1:t conj_physical:1-1:t constant_pad_nd:2-3:tln
-contiguous:1-2:t conv1d:2-7:ttalali conv2d:2-7:ttalali conv3d:2-7:ttalali
-conv_depthwise3d:7-7:ttlalll conv_tbc:3-4:ttti conv_transpose1d:2-8:ttalllil
-conv_transpose2d:2-8:ttalllil conv_transpose3d:2-8:ttalllil convolution:9-9:ttalllbli
-convolution_backward_overrideable:10-10:tttlllblil convolution_overrideable:9-9:ttalllbli
+contiguous:1-2:t conv1d:2-7:ttolali conv2d:2-7:ttolali conv3d:2-7:ttolali
+conv_depthwise3d:7-7:ttlolll conv_tbc:3-4:ttti conv_transpose1d:2-8:ttolllil
+conv_transpose2d:2-8:ttolllil conv_transpose3d:2-8:ttolllil convolution:9-9:ttolllbli
+convolution_backward_overrideable:10-10:tttlllblil convolution_overrideable:9-9:ttolllbli
 copy:1-3:aab copy_sparse_to_sparse:2-3:ttb copysign:2-2 corrcoef:1-1:t cos:1-1 cosh:1-1
 cosine_embedding_loss:3-5:tttni cosine_similarity:2-4:ttin count:2-4:aaii count_nonzero:1-2:t
-cov:1-4:t cpu:1-1:t cross:2-3:tt cross_entropy_loss:2-6:ttaiin crow_indices:1-1:t
+cov:1-4:t cpu:1-1:t cross:2-3:tt cross_entropy_loss:2-6:ttoiin crow_indices:1-1:t
 ctc_loss:4-7:ttaaiib cuda:1-1:t cummax:2-2:ti cummin:2-2:ti cumprod:2-3:ti cumsum:2-3:ti
 cumulative_trapezoid:1-3:tt data:1-1:t deg2rad:1-1:t degrees:1-1 dense_dim:1-1:t dequantize:1-1
 det:1-1:t detach:1-1:t device:1-2:si diag:1-2:ti diag_embed:1-4:tiii diagflat:1-2:ti
-diagonal:1-4:tiii diagonal_scatter:2-5:ttiii dict:0-1 diff:1-5:tii digamma:1-1:t dim:1-1:t
+diagonal:1-4:tiii diagonal_scatter:2-5:ttiii dict:0-1 diff:1-5:tiioo digamma:1-1:t dim:1-1:t
 dist:2-3:ttn div:2-3:vv divide:2-3:t divmod:2-2 dot:2-2:tt dropout:3-3:tnb dsplit:2-2:t
-dstack:1-1:T element_size:1-1:t elu:1-4:tnnn embedding:2-5:ttibb embedding_bag:3-9:tttbibab
+dstack:1-1:T element_size:1-1:t elu:1-4:tnnn embedding:2-5:ttibb embedding_bag:3-9:tttbibob
 embedding_renorm:4-4:ttnn empty:1-6:l empty_like:1-6:t empty_permuted:2-6:ll
 empty_quantized:2-7:lt empty_strided:2-6:ll endswith:2-4:ssii eq:2-2:vv equal:2-2:tt erf:1-1
 erfc:1-1 erfinv:1-1:t exp:1-1 exp2:1-1:t expand:2-3:tl expand_as:2-2:tt expandtabs:1-2:si
@@ -85,14 +86,14 @@ fused_moving_avg_obs_fake_quant:11-13:tttttttniiibb gamma:1-1 gather:3-4:tit gcd
 gelu:1-2:t geometric:2-3:tn geqrf:1-1:t ger:2-2:tt get:2-3 get_autocast_dtype:1-1:s
 get_device:1-1:t get_gradients:1-1:i glu:1-2:ti grad:2-6:TTaabb gradient:1-4:t greater:2-2:t
 greater_equal:2-2:t grid_sampler:5-5:ttiib grid_sampler_2d:5-5:ttiib grid_sampler_3d:5-5:ttiib
-group_norm:2-6:tiaanb gru:9-9:ttaaaaabb gru_cell:4-6:tttt gt:2-2:vv hamming_window:1-8:ibnn
+group_norm:2-6:tioonb gru:9-9:ttaaaaabb gru_cell:4-6:ttttoo gt:2-2:vv hamming_window:1-8:ibnn
 hann_window:1-6:ib hardshrink:1-2:tn hardsigmoid:1-1:t hardswish:1-1:t hardtanh:1-3:tnn hash:1-1
 hash_tensor:1-4:tl heaviside:2-2:tt hex:1-1:i hinge_embedding_loss:2-4:ttni histc:1-4:tinn
-histogram:1-5:t histogramdd:2-5:taaab hsplit:2-2:t hspmm:2-2:tt hstack:1-1:T huber_loss:2-4:ttin
+histogram:1-5:t histogramdd:2-5:taaob hsplit:2-2:t hspmm:2-2:tt hstack:1-1:T huber_loss:2-4:ttin
 hypot:2-2:tt i0:1-1:t igamma:2-2:tt igammac:2-2:tt im2col:5-5:tllll imag:1-1:t index:2-4:aaii
 index_add:4-5:titt index_copy_:4-4:titt index_fill:4-4:tit index_put:3-4:tatb
 index_reduce:5-6:titts index_select:3-3:tit indices:1-1:t initial_seed:1-1 inner:2-2:tt
-insert:3-3:ai instance_norm:9-9:taaaabnnb int_repr:1-1:t inverse:1-1:t is_autocast_cpu_enabled:0-0
+insert:3-3:ai instance_norm:9-9:toooobnnb int_repr:1-1:t inverse:1-1:t is_autocast_cpu_enabled:0-0
 is_autocast_enabled:0-0 is_coalesced:1-1:t is_complex:1-1:t is_conj:1-1:t is_contiguous:1-2:ti
 is_distributed:1-1:t is_floating_point:1-1:t is_grad_enabled:0-0 is_inference:1-1:t is_leaf:1-1:t
 is_neg:1-1:t is_non_overlapping_and_dense:1-1:t is_nonzero:1-1:t is_owner:1-1 is_pinned:1-2:t
@@ -100,15 +101,15 @@ is_same_size:2-2:tt is_scripting:0-0 is_set_to:2-2:tt is_signed:1-1:t
 is_strides_like_format:2-2:ti is_vulkan_available:0-0 isalnum:1-1:s isalpha:1-1:s
 isclose:2-5:ttnnb isdecimal:1-1:s isdigit:1-1:s isfinite:1-1 isidentifier:1-1:s isin:2-4 isinf:1-1
 islower:1-1:s isnan:1-1 isneginf:1-1:t isnumeric:1-1:s isposinf:1-1:t isprintable:1-1:s
-isreal:1-1:t isspace:1-1:s istft:2-10:tiaaabbaab istitle:1-1:s isupper:1-1:s item:1-1:t items:1-1
+isreal:1-1:t isspace:1-1:s istft:2-10:tiaaobbaab istitle:1-1:s isupper:1-1:s item:1-1:t items:1-1
 join:2-2:s kaiser_window:1-7:ibn keys:1-1 kl_div:2-4:tti kron:2-2:tt kthvalue:2-4:tiib
-l1_loss:2-3:tti layer_norm:2-6:tlaanb lcm:2-2:tt ldexp:2-2 le:2-2:vv leaky_relu:1-2:tn len:1-1
-lerp:3-3:tt less:2-2:t less_equal:2-2:t lgamma:1-1 lift:1-1:t lift_fresh:1-1:t linear:2-3:tt
+l1_loss:2-3:tti layer_norm:2-6:tloonb lcm:2-2:tt ldexp:2-2 le:2-2:vv leaky_relu:1-2:tn len:1-1
+lerp:3-3:tt less:2-2:t less_equal:2-2:t lgamma:1-1 lift:1-1:t lift_fresh:1-1:t linear:2-3:tto
 linspace:3-7:aai list:1-1 ljust:2-3:sis local_value:1-1 log:1-2 log10:1-1 log1p:1-1 log2:1-1:t
 log_normal:1-4:tnn log_sigmoid:1-1:t log_softmax:2-3:ti logaddexp:2-2:tt logaddexp2:2-2:tt
 logcumsumexp:2-2:ti logdet:1-1:t logical_and:2-2:tt logical_not:1-1:t logical_or:2-2:tt
 logical_xor:2-2:tt logit:1-2:t logspace:3-8:aain logsumexp:2-3:tlb lower:1-1:s lstm:9-9:taTaaaabb
-lstm_cell:4-6:tTtt lstrip:1-2:ss lt:2-2:vv lu_solve:3-3:ttt lu_unpack:2-4:ttbb mH:1-1:t mT:1-1:t
+lstm_cell:4-6:tTttoo lstrip:1-2:ss lt:2-2:vv lu_solve:3-3:ttt lu_unpack:2-4:ttbb mH:1-1:t mT:1-1:t
 manual_seed:1-2:ai margin_ranking_loss:3-5:tttni masked_fill:3-3:tt masked_scatter:3-3:ttt
 masked_select:2-2:tt mathremainder:2-2:vv matmul:2-2:tt matrix_H:1-1:t matrix_exp:1-1:t
 matrix_power:2-2:ti max:1-3:tab max_pool1d:2-6:tllllb max_pool1d_with_indices:2-6:tllllb
@@ -116,13 +117,13 @@ max_pool2d:2-6:tllllb max_pool2d_with_indices:2-6:tllllb max_pool3d:2-6:tllllb
 max_pool3d_with_indices:2-6:tllllb max_unpool2d:3-3:ttl max_unpool3d:5-5:ttlll maximum:2-2:tt
 mean:1-4:tab median:1-3:tib meshgrid:1-2:T min:1-3:tab minimum:2-2:tt mish:1-1:t mm:2-3:tti
 mode:1-3:tib modf:1-1:n moveaxis:3-3:t movedim:3-3:t mse_loss:2-3:tti msort:1-1:t mul:2-2:vv
-multi_margin_loss:2-6:ttnnai multilabel_margin_loss:2-3:tti multinomial:2-4:tib multiply:2-2:t
+multi_margin_loss:2-6:ttnnoi multilabel_margin_loss:2-3:tti multinomial:2-4:tib multiply:2-2:t
 mv:2-2:tt mvlgamma:2-2:ti nan_to_num:1-4:t nanmean:1-4:tab nanmedian:1-3:tib nanquantile:2-5:taab
-nansum:1-4:tab narrow:4-4:tiai native_batch_norm:8-8:taaaabnn native_channel_shuffle:2-2:ti
-native_dropout:3-3:tn native_group_norm:8-8:taaiiiin native_layer_norm:5-5:tlaan
+nansum:1-4:tab narrow:4-4:tiai native_batch_norm:8-8:toooobnn native_channel_shuffle:2-2:ti
+native_dropout:3-3:tn native_group_norm:8-8:tooiiiin native_layer_norm:5-5:tloon
 native_norm:1-5:talb ne:2-2:vv neg:1-1 negative:1-1:t nested_to_padded_tensor:2-3:tn
 new_empty:2-6:tl new_empty_strided:3-7:tll new_full:3-7:tln new_ones:2-6:tl new_zeros:2-6:tl
-nextafter:2-2:tt nll_loss:2-5:ttaii nll_loss2d:2-5:ttaii nll_loss_nd:2-5:ttaii nonzero:1-1:t
+nextafter:2-2:tt nll_loss:2-5:ttoii nll_loss2d:2-5:ttoii nll_loss_nd:2-5:ttoii nonzero:1-1:t
 nonzero_numpy:1-1:t nonzero_static:2-3:t norm:1-5:talb norm_except_dim:1-3:tii normal:1-8
 normal_functional:1-4:tnn not_equal:2-2:t nuclear_norm:1-3:tab numel:1-1:t numpy_T:1-1:t oct:1-1:i
 one_hot:1-2:ti ones:1-5:l ones_like:1-6:t ord:1-1:s orgqr:2-2:tt ormqr:3-5:tttbb outer:2-2:tt
@@ -141,27 +142,27 @@ renorm:4-4:tnin repeat:2-2:tl repeat_interleave:1-4:t replace:3-4:sssi replicati
 replication_pad2d:2-2:tl replication_pad3d:2-2:tl requires_grad_:1-2:tb reshape:2-2:tl
 reshape_as:2-2:tt resize:2-3:tl resize_as:2-3:tt resize_as_sparse:2-2:tt resolve_conj:1-1:t
 resolve_neg:1-1:t result_type:2-2 retain_grad:1-1:t retains_grad:1-1:t reverse:1-1 rfind:2-4:ssii
-rindex:2-4:ssii rjust:2-3:sis rms_norm:2-4:tl rnn_relu:9-9:ttaaaaabb rnn_relu_cell:4-6:tttt
-rnn_tanh:9-9:ttaaaaabb rnn_tanh_cell:4-6:tttt roll:2-3:tll rot90:1-3:til round:1-2
+rindex:2-4:ssii rjust:2-3:sis rms_norm:2-4:tlo rnn_relu:9-9:ttaaaaabb rnn_relu_cell:4-6:ttttoo
+rnn_tanh:9-9:ttaaaaabb rnn_tanh_cell:4-6:ttttoo roll:2-3:tll rot90:1-3:til round:1-2
 row_indices:1-1:t row_stack:1-1:T rpartition:2-2:ss rrelu:1-5:tnnb rrelu_with_noise:2-6:ttnnb
 rrelu_with_noise_functional:2-6:ttnnb rsplit:1-3:ssi rsqrt:1-1:t rstrip:1-2:ss rsub:2-3:tan
-save:2-2:as scalar_tensor:1-5:n scaled_dot_product_attention:3-8:tttanb scatter:4-5:tit
+save:2-2:as scalar_tensor:1-5:n scaled_dot_product_attention:3-8:tttonb scatter:4-5:tit
 scatter_add:4-4:titt scatter_reduce:5-6:titts searchsorted:2-6:t seed:1-1 segment_reduce:2-8:ts
 select:2-3:aii select_scatter:4-4:ttii selu:1-1:t set:1-5:taill set_data:2-2:tt
 set_grad_enabled:1-1:b setdefault:3-3 sgn:1-1:t shallow_copy_data_:2-2:tt sigmoid:1-1:t sign:1-1:t
 signbit:1-1:t silu:1-1:t sin:1-1 sinc:1-1:t sinh:1-1 size:1-2:ti slice:1-5:aaaai
-slice_inverse:2-6:ttiaai slice_scatter:2-6:ttiaai slogdet:1-1:t slow_conv3d:3-6:ttlall
-slow_conv_dilated2d:3-7:ttlalll slow_conv_dilated3d:3-7:ttlalll slow_conv_transpose2d:3-8:ttlallll
-slow_conv_transpose3d:3-8:ttlallll smm:2-2:tt smooth_l1_loss:2-4:ttin soft_margin_loss:2-3:tti
+slice_inverse:2-6:ttiaai slice_scatter:2-6:ttiaai slogdet:1-1:t slow_conv3d:3-6:ttloll
+slow_conv_dilated2d:3-7:ttlolll slow_conv_dilated3d:3-7:ttlolll slow_conv_transpose2d:3-8:ttlollll
+slow_conv_transpose3d:3-8:ttlollll smm:2-2:tt smooth_l1_loss:2-4:ttin soft_margin_loss:2-3:tti
 softmax:2-3:ti softplus:1-3:tnn softshrink:1-2:tn sort:1-4:aab sorted:1-1 split:1-3:aai
 split_with_sizes:2-3:tli splitlines:1-2:sb sqrt:1-1 square:1-1:t squeeze:1-2:t sspaddmm:3-5:ttt
-stack:1-2:Ti startswith:2-4:ssii std:1-4:tabb std_mean:1-4:tabb stft:2-11:tiaaab
+stack:1-2:Ti startswith:2-4:ssii std:1-4:tabb std_mean:1-4:tabb stft:2-11:tiaaob
 storage_offset:1-1:t str:1-1 stride:1-2:ti strip:1-2:ss sub:2-3:vvn subtract:2-3:tan sum:1-4:aab
 sum_to_size:2-2:tl svd:1-3:tbb swapaxes:3-3:tii swapcase:1-1:s swapdims:3-3:tii
 sym_constrain_range:1-3:n sym_constrain_range_for_size:1-3:n sym_is_contiguous:1-2:ti
 sym_numel:1-1:t sym_size:1-2:ti sym_storage_offset:1-1:t sym_stride:1-2:ti t:1-1:t take:2-2:tt
 take_along_dim:2-3:tt tan:1-1 tanh:1-1 tensor:1-4 tensor_split:2-3:tai tensordot:4-4:ttll
-thnn_conv2d:3-6:ttlall threshold:3-3:tnn tile:2-2:tl title:1-1:s to:1-8:taab to_dense:1-3:t
+thnn_conv2d:3-6:ttloll threshold:3-3:tnn tile:2-2:tl title:1-1:s to:1-8:taab to_dense:1-3:t
 to_here:1-2:an to_mkldnn:1-2:t to_padded_tensor:2-3:tn to_sparse:1-4:ti to_sparse_bsc:2-3:tl
 to_sparse_bsr:2-3:tl to_sparse_csc:1-2:t to_sparse_csr:1-2:t topk:2-5:tiibb trace:1-1:t
 transpose:3-3:tii trapezoid:1-3:tt trapz:1-3:tt triangular_solve:2-5:ttbbb tril:1-2:ti
@@ -227,6 +228,7 @@ _REFUSED: Mapping[str, frozenset[str]] = {
     "b": frozenset(("Tensor", "int", "float", "str", "List", "Tuple", "Dict", "NoneType")),
     "s": frozenset(("Tensor", "int", "float", "bool", "List", "Tuple", "Dict", "NoneType")),
     "v": frozenset(("Optional", "NoneType")),
+    "o": frozenset(("int", "float", "bool", "str", "List", "Tuple", "Dict")),
 }
 """Types that are none of a letter's; PyTorch makes a number of a tensor, a list of one number."""
 

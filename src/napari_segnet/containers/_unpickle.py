@@ -31,6 +31,7 @@ from napari_segnet.containers._rebuild import (
     TENSORS,
     HalfBuilt,
     hashable,
+    is_kind,
 )
 from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError
@@ -159,7 +160,7 @@ class _Machine:
         name = str(target)
         if target.module == "torch" and target.short in ITEMSIZE:
             raise ValueError("a data type is called as if it were a function")
-        if self.persistent is not None and target.module in _TORCH and _is_kind(target.short):
+        if self.persistent is not None and target.module in _TORCH and is_kind(target.short):
             raise ValueError("a data type is called as if it were a function")
         if name in TENSORS:
             return TENSORS[name](*args)
@@ -330,11 +331,6 @@ class _Machine:
 
     def refuse(self, what: str) -> None:
         raise ValueError(what)
-
-
-def _is_kind(name: str) -> bool:
-    """Tell a kind of numbers, which is no function in a file of torch."""
-    return name.endswith("Storage") or name in ITEMSIZE
 
 
 _Opcode = Callable[[_Machine, Any], None]

@@ -67,6 +67,8 @@ class _Blocks:
             raise ValueError("a storage has no name")
         word, kind, *rest = persistent_id
         if word == "module" and isinstance(kind, Named):
+            if len(rest) != 2:
+                raise ValueError("the source of a module is not named by a file and a text")
             if _is_of_python(kind):
                 raise ValueError("a module of a network is of a class that Python itself has")
             return kind  # a class, with its source as text, which nobody needs

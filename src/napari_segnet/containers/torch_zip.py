@@ -152,9 +152,11 @@ class Storages:
         """Return the storage that an id names."""
         if not isinstance(persistent_id, tuple) or len(persistent_id) != 5:
             raise ValueError("a storage has no name")
-        word, kind, key, _device, count = persistent_id
+        word, kind, key, device, count = persistent_id
         if word != "storage" or not isinstance(key, str) or type(count) is not int or count < 0:
             raise ValueError("a storage has no name")
+        if not isinstance(device, str):
+            raise ValueError("the device of a storage is not a text")
         dtype = storage_dtype(kind)
         if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
             raise ValueError("a storage has two sizes")

@@ -1390,6 +1390,9 @@ def test_a_program_with_a_value_that_pytorch_refuses(value: Any, says: str) -> N
     node["inputs"] = [{"name": "self", "arg": value, "kind": 1}]
     with pytest.raises(ValueError, match=says):
         require_program(program)
+    node["inputs"] = [{"name": "selfself", "arg": {"as_tensor": {"name": "x"}}, "kind": 1}]
+    with pytest.raises(ValueError, match="no operation takes a value 'selfself'"):
+        require_program(program)
 
 
 def test_a_png_that_says_in_packed_text_how_it_is_turned(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_segnet.containers._export_arguments import ARGUMENTS
 from napari_segnet.containers._export_schema import require_object
 
 __all__ = ["require_meta", "require_program"]
+
+ATEN = "torch.ops.aten."
+"""How the targets of PyTorch's own operations begin."""
 
 
 def require_program(program: Mapping[str, Any]) -> None:
@@ -26,6 +30,9 @@ def require_program(program: Mapping[str, Any]) -> None:
     _require_same(program["graph_module"]["signature"]["input_specs"], graph["inputs"])
     for meta in graph["tensor_values"].values():
         require_meta(meta)
+    for node in graph["nodes"]:
+        if node["target"].startswith(ATEN):
+            _require_arguments(node)
 
 
 def require_meta(meta: Any) -> None:
@@ -41,6 +48,13 @@ def require_meta(meta: Any) -> None:
         raise ValueError(f"a tensor has {len(meta['sizes'])} lengths, {len(meta['strides'])} steps")
     if any(one.get("as_int", 0) < 0 for one in meta["sizes"]):
         raise ValueError("a length is not a whole number, or is negative")
+
+
+def _require_arguments(node: Mapping[str, Any]) -> None:
+    """Refuse what no operation takes: PyTorch finds what it takes by name."""
+    for one in node["inputs"]:
+        if one["name"] not in ARGUMENTS:
+            raise ValueError(f"no operation takes a value {one['name'][:60]!r}")
 
 
 def _require_same(specs: Any, inputs: Any) -> None:

@@ -12,7 +12,6 @@ from napari_segnet.budget import Budget
 from napari_segnet.containers import TensorRef
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, Weight
 from napari_segnet.programs._torch import OPERATIONS
-from napari_segnet.programs.exported._arguments import ARGUMENTS
 from napari_segnet.programs.exported._program import Program, Step
 
 __all__ = ["Runner"]
@@ -115,11 +114,6 @@ class Runner:
         args: list[Any] = []
         named: dict[str, Any] = {}
         for name, argument, by_name in step.inputs:
-            if name not in ARGUMENTS:
-                raise NotReadable(
-                    f"{self.draw.at} gives {step.target[:60]} a value {name[:60]!r}, which no "
-                    "operation takes"
-                )
             if name in IGNORED:
                 continue
             value = self._value(argument)

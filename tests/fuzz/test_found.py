@@ -1639,6 +1639,7 @@ def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
         ("self.weight\n", "CONSTANTS.c0(input, )\n", "a constant is called"),
         ("self.weight\n", "torch.eq(None, self.weight)\n", "is given a None"),
         ("self.weight\n", "torch.linear(input, input, 3)\n", "is given a int"),
+        ("self.weight\n", "torch.relu(self)\n", "is given a __torch__"),
     ],
 )
 def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -1989,3 +1990,35 @@ def test_the_device_of_a_storage_is_a_text(tmp_path: Path) -> None:
         torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match="device of a storage"):
         open_tree(path)
+
+
+def test_a_strip_with_a_place_and_no_bytes(tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.arange(64, dtype="u1").reshape(8, 8), rowsperstrip=4, compression="zlib"
+    )
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        counts = file.pages.first.tags["StripByteCounts"]
+        counts.overwrite((counts.value[0], 0))
+    with pytest.raises(ImageError, match="a place and no bytes"):
+        open_image(path)
+
+
+def test_a_storage_by_another_module_is_called(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    old, new = b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\nFloatStorage\n"
+    assert any(old in data for _, data in parts)
+    path = packed(tmp_path / "b.pth", [(name, data.replace(old, new)) for name, data in parts])
+    with pytest.raises(BrokenWeightsError, match="is called as if"):
+        open_tree(path)
+
+
+def test_weights_without_their_list(exported: Parts, tmp_path: Path) -> None:
+    kept = [(name, data) for name, data in exported if "weights_config" not in name]
+    assert len(kept) < len(exported)
+    with pytest.raises(BrokenWeightsError, match=r"weights_config\.json is missing"):
+        open_tree(packed(tmp_path / "a.pt2", kept))

@@ -32,6 +32,7 @@ __all__ = [
     "HalfBuilt",
     "hashable",
     "is_kind",
+    "is_storage",
     "storage_dtype",
 ]
 
@@ -74,6 +75,11 @@ def storage_dtype(kind: Any) -> str:
 def is_kind(name: str) -> bool:
     """Tell a data type or a kind of storage of torch by its name; neither can be called."""
     return name.endswith("Storage") or name in ITEMSIZE
+
+
+def is_storage(name: str) -> bool:
+    """Tell a kind of storage, which torch finds by its name, whatever its module is called."""
+    return name.endswith("Storage") and name.removesuffix("Storage") in _STORAGE_DTYPES
 
 
 def hashable(key: Any) -> Any:

@@ -2,8 +2,8 @@
 
 A line of the table: name, least and most values, a letter for each of them in order: a tensor
 (``t``), a list of tensors (``T``) or of numbers (``l``), a whole number (``i``), a number (``n``),
-yes or no (``b``), a text (``s``), a value that is not None (``v``), a tensor or None (``o``), or
-any (``a``).
+yes or no (``b``), a text (``s``), a value that is not None (``v``), a tensor or None (``o``), a
+text or None (``u``), or any (``a``).
 From the schemas of PyTorch (``torch._C._jit_get_all_schemas``). Others than these are not known,
 and may take anything.
 """
@@ -176,6 +176,7 @@ upsample_nearest2d:2-4:t upsample_nearest3d:2-5:t upsample_trilinear3d:3-6:tab v
 vander:1-3:tab var:1-4:tabb var_mean:1-4:tabb vdot:2-2:tt view:2-2:t view_as:2-2:tt
 view_as_complex:1-1:t view_as_real:1-1:t vsplit:2-2:t vstack:1-1:T wait:1-1 warn:1-2:si
 where:1-3:t xlogy:2-2 zero:1-1:t zeros:1-5:l zeros_like:1-6:t zfill:2-2:si
+ops.prim.RaiseException:1-2:su
 """
 
 
@@ -228,14 +229,19 @@ _REFUSED: Mapping[str, frozenset[str]] = {
     "b": frozenset(("Tensor", "int", "float", "str", "List", "Tuple", "Dict", "NoneType")),
     "s": frozenset(("Tensor", "int", "float", "bool", "List", "Tuple", "Dict", "NoneType")),
     "v": frozenset(("Optional", "NoneType")),
+    "u": frozenset(("Tensor", "int", "float", "bool", "List", "Tuple", "Dict")),
     "o": frozenset(("int", "float", "bool", "str", "List", "Tuple", "Dict")),
 }
 """Types that are none of a letter's; PyTorch makes a number of a tensor, a list of one number."""
 
 
+OWN = "__torch__."
+"""How the names of a file's own classes begin: they are no numbers, texts or tensors."""
+
+
 def takes(letter: str, have: Type) -> bool:
     """Tell if a value may stand where a letter of the table does; true where it is not known."""
-    if have.name in _REFUSED.get(letter, ()):
+    if have.name in _REFUSED.get(letter, ()) or (have.name.startswith(OWN) and letter not in "av"):
         return False
     if letter in "Tl" and have.name in {"List", "Tuple"}:
         none = any(one.name in {"Optional", "NoneType"} for one in have.args)
@@ -261,7 +267,7 @@ def refusal(name: str, given: Sequence[Type], named: Sequence[str | None]) -> st
         Names of those that are given by name.
     """
     plain = name.removeprefix("torch.").removeprefix("ops.aten.")
-    known = OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
+    known = OPERATORS.get(name) or OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
     if known is None:
         return ""
     if odd := set(named) - KEYWORDS:

@@ -32,6 +32,7 @@ from napari_segnet.containers._rebuild import (
     HalfBuilt,
     hashable,
     is_kind,
+    is_storage,
 )
 from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError
@@ -160,7 +161,8 @@ class _Machine:
         name = str(target)
         if target.module == "torch" and target.short in ITEMSIZE:
             raise ValueError("a data type is called as if it were a function")
-        if self.persistent is not None and target.module in _TORCH and is_kind(target.short):
+        known = target.module in _TORCH and is_kind(target.short)
+        if self.persistent is not None and (known or is_storage(target.name)):
             raise ValueError("a data type is called as if it were a function")
         if name in TENSORS:
             return TENSORS[name](*args)

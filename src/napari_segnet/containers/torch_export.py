@@ -163,7 +163,8 @@ def _require_parts(archive: Archive, folder: str, model: str) -> None:
     listing = f"{folder}data/weights/{model}_weights_config.json"
     if listing not in archive.entries:
         start = f"{folder}data/weights/"
-        if any(n.startswith(start) and n.endswith("_weights_config.json") for n in archive.entries):
+        held = any(n.startswith(start) for n in archive.entries)
+        if held and f"{start}{model}.pt" not in archive.entries:
             raise ValueError(f"its part {listing[-60:]} is missing")
         return  # written by 2.8
     inputs = f"{folder}data/sample_inputs/{model}.pt"

@@ -97,6 +97,16 @@ def _bad_tag(path: Path, code: int) -> ImageError:
     )
 
 
+def _require_strips(path: Path, series: Any) -> None:
+    """Refuse strips that have a place and no bytes: of those left out GDAL writes neither."""
+    for frame in () if series.keyframe.is_tiled else _pages(series):
+        if any(o and not c for o, c in zip(frame.dataoffsets, frame.databytecounts, strict=False)):
+            raise ImageError(
+                f"{path.name} is damaged: one of its strips has a place and no bytes. Copy or "
+                "export it again."
+            )
+
+
 def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
     """Check tags, and where the bytes of every page are; return notes.
 
@@ -139,6 +149,7 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
             f"{path.name} is damaged or was never finished: its pixels have no place in the "
             "file. Copy or export it again."
         )
+    _require_strips(path, series)
     notes = [
         f"It has no tag {code} ({STRUCTURE[code]}), so it was taken as {taken}; it may be damaged."
         for code, taken in NEEDED.items()

@@ -30,6 +30,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,13 +112,22 @@ def random_ones(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
 
 PLACES = ("join", "norm_place", "up_activation")
 """Facts that the statistics of batch norms can decide on foreign pictures."""
+UNTRACED = "untraced"
+"""How such a fact is known that changes the input of no norm in the network that is opened."""
+
+
+def sources(opened: Any) -> dict[str, str]:
+    """Return how each of these facts is known."""
+    known = {name: opened.known[name] for name in PLACES if name in opened.known}
+    untraced = getattr(opened, "untraced", ())
+    return known | {name: UNTRACED for name in untraced if known.get(name) == "assumed"}
 
 
 def write_line(path: Path, one: Tried) -> None:
     """Append a network to a file, as one line of JSON."""
     verdict, opened = one.verdict, one.verdict.opened
     counted = {name: getattr(verdict, name) for name in COUNTED}
-    known = {name: opened.known[name] for name in PLACES if name in opened.known}
+    known = sources(opened)
     fields = {name: getattr(one, name) for name in NAMED}
     with path.open("a") as file:
         file.write(json.dumps({**fields, "counted": counted, "known": known}) + "\n")
@@ -139,15 +149,19 @@ NAMED = ("kind", "name", "told", "held_out", "normed", "asks")
 
 def left_assumed(tried: list[Tried]) -> str:
     """Return a sentence: how often a fact that statistics can decide is left assumed."""
-    known = [
+    known = Counter(
         source
         for one in tried
         if one.normed and one.name.startswith("seed ")
-        for name, source in one.verdict.opened.known.items()
-        if name in PLACES and source in ("decided", "assumed")
-    ]
-    words = f"of {len(known)} facts that statistics can decide {known.count('assumed')} are assumed"
-    return f"{words} ({', '.join(PLACES)}; networks with BatchNorm)"
+        for name, source in sources(one.verdict.opened).items()
+        if source in ("decided", "assumed", UNTRACED)
+    )
+    able = known["decided"] + known["assumed"]
+    return (
+        f"of {able} facts that statistics can decide {known['assumed']} are assumed, and "
+        f"{known[UNTRACED]} that change the input of no norm ({', '.join(PLACES)}; networks with "
+        "BatchNorm)"
+    )
 
 
 def forks(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:

@@ -47,12 +47,25 @@ def test_a_run_goes_on_where_it_ended(structure, monkeypatch, capsys, tmp_path):
 
 def test_facts_that_are_left_assumed_are_counted(structure):
     known = {"join": "decided", "norm_place": "assumed", "up_activation": "read"}
-    verdict = SimpleNamespace(opened=SimpleNamespace(known=known))
+    verdict = SimpleNamespace(opened=SimpleNamespace(known=known, untraced=()))
     one = structure.Tried("no norm", "seed 1", "", verdict, normed=True)
     other = structure.Tried("no norm", "seed 2", "", verdict)
     assert "of 2 facts that statistics can decide 1 are assumed" in structure.left_assumed(
         [one, other]
     )
+
+
+def test_facts_that_no_norm_can_tell_are_counted_apart(structure, tmp_path):
+    known = {"join": "assumed", "norm_place": "decided", "up_activation": "assumed"}
+    opened = SimpleNamespace(known=known, untraced=("join", "norm_place", "padding"))
+    verdict = SimpleNamespace(
+        opened=opened, place=0, asked=False, refused=False, silently_wrong=False, false_claims=(),
+    )  # fmt: skip
+    one = structure.Tried("ResNet encoder", "seed 1", "", verdict, normed=True)
+    structure.write_line(tmp_path / "lines.jsonl", one)
+    for tried in ([one], structure.read_lines(tmp_path / "lines.jsonl")):
+        said = structure.left_assumed(tried)
+        assert "of 2 facts that statistics can decide 1 are assumed, and 1 that change" in said
 
 
 def test_without_a_folder_of_real_files_they_are_left_out(structure, monkeypatch, capsys, tmp_path):

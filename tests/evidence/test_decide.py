@@ -7,8 +7,19 @@ import torch
 from support.calibrated import OPEN, Toys, calibrated, drawn
 
 from napari_segnet.errors import Cancelled
-from napari_segnet.evidence import MARGINS, Decision, Variants, Verdict, decide, margin, rank
-from napari_segnet.graph import BatchNorm, Convolution, GlobalPooling, GraphBuilder, Resize
+from napari_segnet.evidence import MARGINS, Decision, Fit, Variants, Verdict, decide, margin, rank
+from napari_segnet.evidence._decide import _leads
+from napari_segnet.evidence._search import Judged
+from napari_segnet.graph import (
+    BatchNorm,
+    Convolution,
+    GlobalPooling,
+    Graph,
+    GraphBuilder,
+    Identity,
+    Node,
+    Resize,
+)
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate
 from napari_segnet.progress import run
@@ -109,6 +120,21 @@ def test_without_norms_nothing_is_decided():
     assert {k.source for n, k in decision.known().items() if n != "layout"} == {"assumed"}
 
 
+def test_a_join_behind_the_last_norm_is_told_to_leave_no_trace():
+    graph = drawn({})
+    bare = tuple(
+        Node(name=node.name, operation=Identity(), inputs=node.inputs)
+        if node.name.startswith("dec") and isinstance(node.operation, BatchNorm)
+        else node
+        for node in graph.nodes
+    )
+    graph = Graph(nodes=bare, outputs=graph.outputs)
+    decision = run(decide(Variants(graph, ("join", "pooling")), calibrated(graph)))
+    assert not decision.verdicts["join"].traced and not decision.verdicts["join"].decided
+    assert "the input of every BatchNorm is the same" in decision.known()["join"].why
+    assert decision.verdicts["pooling"].traced
+
+
 def test_norms_that_were_never_trained_decide_nothing():
     tensors = calibrated(drawn({}))
     for name, tensor in tensors.items():
@@ -195,6 +221,47 @@ def test_topologies_that_fit_alike_have_to_agree():
     assert not decision.verdicts["layout"].decided
     assert not decision.verdicts["join"].decided
     assert decision.verdicts["norm_place"].decided
+
+
+class Kinds(Toys):
+    """Two topologies; each has one value of a choice of its own, and a choice the other lacks."""
+
+    layouts = ("toy", "second")
+
+    def __init__(self, second):
+        super().__init__()
+        self.second = second
+
+    def candidate(self, layout, choices):
+        known = {name: value for name, value in choices.items() if name in OPEN}
+        one = super().candidate(layout, known)
+        first = layout == "toy"
+        if not first:
+            one = replace(one, graph=drawn({**one.choices, **self.second}))
+        own = {"kind": "a" if first else "b"} | ({} if first else {"resize": "nearest"})
+        if choices.get("kind", own["kind"]) != own["kind"]:
+            raise ValueError(f"{choices['kind']} is no kind of {layout}")
+        more = {"kind": (own["kind"], "other")} | ({} if first else {"resize": ("nearest", "x")})
+        return replace(
+            one, choices={**one.choices, **own}, open={**one.open, **more, "layout": self.layouts},
+            prior=one.prior - (not first), why={**one.why, **dict.fromkeys(more, "")},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_value_that_each_other_topology_lacks_is_decided_where_these_are_ruled_out(decided):
+    second = {"norm_place": "after-activation"} if decided else {}
+    verdict = run(decide(Kinds(second), calibrated(drawn({})))).verdicts["kind"]
+    assert (verdict.value, verdict.against, verdict.decided) == ("a", "b", decided)
+    assert verdict.traced == decided
+
+
+def test_a_choice_that_only_one_topology_has_does_not_keep_it_first():
+    far, near = (Fit(norms={str(n): value for n in range(4)}) for value in (0.07, 0.05))
+    toy, second = (Kinds({}).candidate(layout, {}) for layout in Kinds.layouts)
+    one, best = (Judged(candidate=c, fit=f) for c, f in ((toy, far), (second, near)))
+    assert MARGINS["resize"] < margin(near, far) < MARGINS["layout"]
+    assert _leads(replace(one, candidate=replace(toy, graph=drawn({"join": "skip-up"}))), best)
 
 
 def test_a_first_candidate_that_cannot_take_the_tensors_stops_nothing():

@@ -31,6 +31,7 @@ TURNS = 3
 """While other values are tried, a better network may turn up; then these are tried around it."""
 ENLARGED = "no tensor shows whether the output of a coarser level is enlarged, as here"
 UNSEEN = "a layer behind the last norm has as many channels out as in, and may never be run"
+UNTRACED = "the input of every BatchNorm is the same with any value, so no statistics decide"
 UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
 
@@ -50,6 +51,8 @@ class Verdict:
         That value.
     divergence, other : float
         Typical divergence of both in nats, at the norms that differ.
+    traced : bool
+        Whether any norm has another input with another value; else no statistics can decide.
     """
 
     value: str
@@ -58,6 +61,7 @@ class Verdict:
     against: str
     divergence: float = math.nan
     other: float = math.nan
+    traced: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +159,7 @@ def known(verdict: Verdict, why: str, shown: str) -> Known:
         said = f"by the BatchNorm statistics of the file on {shown}: {figures}"
         return Known(source="decided", why=said)
     tail = f"the BatchNorm statistics do not decide ({figures})"
+    tail = tail if verdict.traced else UNTRACED
     return Known(source="assumed", why=f"{why}; {tail}" if why else tail)
 
 
@@ -220,7 +225,8 @@ def _leads(one: Judged, best: Judged) -> bool:
     if one.candidate.graph == best.candidate.graph:
         return False
     others = one.candidate.choices
-    differ = [n for n, value in best.candidate.choices.items() if others.get(n) != value]
+    # What only one of the topologies leaves open tells nothing of the other.
+    differ = [n for n, value in best.candidate.choices.items() if others.get(n, value) != value]
     return margin(best.fit, one.fit) < min(margin_of(name) for name in differ or ("layout",))
 
 
@@ -251,26 +257,46 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
                 other = yield from search.beside(best, name, value)
                 if other is not None:
                     others[value] = other
-        if not others:
-            # No other value can even take the tensors, or the pictures.
-            continue
-        nearest = min(others, key=lambda value: margin(best.fit, others[value].fit))
-        apart = margin(best.fit, others[nearest].fit)
-        near, far = _typical(best.fit, others[nearest].fit)
-        found[name] = Verdict(
-            value=taken,
-            decided=(name, taken) not in UNPROVEN
-            and all(_clearly(best, other, name) for other in others.values()),
-            margin=apart,
-            against=nearest,
-            divergence=near,
-            other=far,
-        )
+        if others:
+            found[name] = _verdict(best, name, others, name)
+        elif others := _elsewhere(search, best, name):
+            found[name] = _verdict(best, name, others, "layout")
+        # Otherwise no other value can even take the tensors, or the pictures.
     if "valid" in best.candidate.open.get("padding", ()) and "dilation" in found:
         # Dilated kernels see as much less of the image as others without paddings.
         sure = found["padding"].decided if "padding" in found else False
         found["dilation"] = replace(found["dilation"], decided=found["dilation"].decided and sure)
     return found
+
+
+def _elsewhere(search: Search, best: Judged, name: str) -> dict[str, Judged]:
+    """Return the best network of each topology that has another value of a choice, by its layout.
+
+    In such a topology that is the only value, and here it is another one.
+    """
+    taken = best.candidate.choices[name]
+    return {
+        one.candidate.layout: one
+        for one in search.by_layout()
+        if one.candidate.choices.get(name, taken) != taken
+    }
+
+
+def _verdict(best: Judged, name: str, others: Mapping[str, Judged], margins: str) -> Verdict:
+    """Set a network beside those with other values of a choice, by the margin of one."""
+    taken = best.candidate.choices[name]
+    nearest = min(others, key=lambda value: margin(best.fit, others[value].fit))
+    near, far = _typical(best.fit, others[nearest].fit)
+    return Verdict(
+        value=taken,
+        decided=(name, taken) not in UNPROVEN
+        and all(_clearly(best, other, margins) for other in others.values()),
+        margin=margin(best.fit, others[nearest].fit),
+        against=others[nearest].candidate.choices[name],
+        divergence=near,
+        other=far,
+        traced=any(_differ(best.fit, other.fit) for other in others.values()),
+    )
 
 
 def _agreed(
@@ -347,9 +373,14 @@ def _too_small(best: Judged, other: Judged, name: str) -> bool:
     return margin(best.fit, other.fit) < margin_of(name) and together <= 0
 
 
+def _differ(fit: Fit, other: Fit) -> list[str]:
+    """Return the norms to which something else comes in two networks."""
+    return [n for n, value in fit.norms.items() if abs(value - other.norms.get(n, value)) > SAME]
+
+
 def _typical(fit: Fit, other: Fit) -> tuple[float, float]:
     """Return the mean divergences at those norms that differ."""
-    names = [n for n, value in fit.norms.items() if abs(value - other.norms.get(n, value)) > SAME]
+    names = _differ(fit, other)
     if not names:
         return fit.typical, other.typical
     return fit.mean_of(names), other.mean_of(names)

@@ -101,14 +101,25 @@ def margin(fit: Fit, other: Fit) -> float:
     return sum(ratios) / len(ratios) if ratios else 0.0
 
 
-def gain(fit: Fit, other: Fit) -> float:
+def gain(fit: Fit, other: Fit, most: float = math.inf) -> float:
     """Return by how much likelier a network is than another by all norms together, as a logarithm.
 
     Where only the first norms of one of them were measured, the others are taken to be like these.
+
+    Parameters
+    ----------
+    fit, other : Fit
+        Of the two.
+    most : float
+        So many of the norms that differ count at most: of more, the mean counts so many times.
     """
     shared = [name for name in fit.misfits if name in other.misfits]
+    if not shared:
+        return 0.0
     ratios = [other.misfits[name] - fit.misfits[name] for name in shared]
-    return sum(ratios) * max(len(fit.norms), len(other.norms)) / len(shared) if shared else 0.0
+    whole = max(len(fit.norms), len(other.norms)) / len(shared)
+    count = whole * sum(abs(ratio) > SAME for ratio in ratios)
+    return sum(ratios) * whole * min(1.0, most / max(count, 1.0))
 
 
 def credit(lead: float, late: float) -> float:

@@ -35,11 +35,15 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What a file is opened as: the first candidates, what the first takes, how each is known."""
+    """What a file is opened as: the first candidates, what the first takes, how each is known.
+
+    ``untraced``: facts that change the input of no norm, so that no statistics decide them.
+    """
 
     answers: Sequence[Answer] = ()
     choices: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, str] = field(default_factory=dict)
+    untraced: Sequence[str] = ()
     family: str = ""
     refused: str = ""
     asked: bool = False
@@ -139,6 +143,7 @@ def _as_bare(path: Path, statistics: bool) -> Opened:
 
 def _of_space(space: Any, weights: Weights, statistics: bool) -> Opened:
     tensors = {name: tensor.load() for name, tensor in weights.tensors.items()}
+    untraced: tuple[str, ...] = ()
     if statistics:
         from napari_segnet.evidence import decide
         from napari_segnet.progress import run
@@ -146,11 +151,15 @@ def _of_space(space: Any, weights: Weights, statistics: bool) -> Opened:
         decision = run(decide(space, tensors))
         found, facts = decision.candidates, decision.known()
         known = {name: fact.source for name, fact in facts.items()}
+        untraced = tuple(name for name, one in decision.verdicts.items() if not one.traced)
     else:
         found = space.first(SHOWN)
         known = {n: "assumed" if len(v) > 1 else "read" for n, v in found[0].open.items()}
     answers = tuple(runner(one.graph, tensors) for one in found[:SHOWN])
-    return Opened(answers=answers, choices=dict(found[0].choices), known=known, family="structure")
+    return Opened(
+        answers=answers, choices=dict(found[0].choices), known=known, untraced=untraced,
+        family="structure",
+    )  # fmt: skip
 
 
 def runner(graph: Any, tensors: Mapping[str, torch.Tensor]) -> Answer:

@@ -1909,13 +1909,17 @@ def test_the_first_frame_of_a_png_is_the_picture(width: int, tmp_path: Path) -> 
     data = imagecodecs.png_encode(pixels)
     part = b"fcTL" + struct.pack(">5I2H2B", 0, width, 30, 0, 0, 1, 1, 0, 0)
     chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
-    at = data.index(b"IDAT") - 4
+    at, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
     path = tmp_path / "a.png"
+    path.write_bytes(data[:end] + chunk + data[end:])
+    if width > pixels.shape[1]:
+        with pytest.raises(ImageError, match="a frame of its moving picture"):
+            open_image(path)
     path.write_bytes(data[:at] + chunk + data[at:])
     if width == pixels.shape[1]:
         assert np.array_equal(np.asarray(open_image(path).data), pixels)
     else:
-        with pytest.raises(ImageError, match="first frame"):
+        with pytest.raises(ImageError, match="the first frame"):
             open_image(path)
 
 
@@ -1978,17 +1982,20 @@ def test_a_type_of_onnx_that_is_no_message(tmp_path: Path) -> None:
         open_tree(tmp_path / "a.onnx")
 
 
-def test_the_device_of_a_storage_is_a_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "says"), [(b"K\x01", "device of a storage"), (b"X\x03\0\0\0cpx", "a device that")]
+)
+def test_the_device_of_a_storage(other: bytes, says: str, tmp_path: Path) -> None:
     torch.jit.trace(torch.nn.Conv2d(1, 2, 3), torch.ones(1, 1, 8, 8)).save(str(tmp_path / "a.pt"))
     with zipfile.ZipFile(tmp_path / "a.pt") as file:
         parts = [(name, file.read(name)) for name in file.namelist()]
     device = b"X\x03\0\0\0cpu"
     assert any(device in data for name, data in parts if name.endswith("data.pkl"))
-    changed = [(n, d.replace(device, b"K\x01") if n.endswith(".pkl") else d) for n, d in parts]
+    changed = [(n, d.replace(device, other) if n.endswith(".pkl") else d) for n, d in parts]
     path = packed(tmp_path / "b.pt", changed)
     with pytest.raises(RuntimeError):
         torch.jit.load(path)
-    with pytest.raises(BrokenWeightsError, match="device of a storage"):
+    with pytest.raises(BrokenWeightsError, match=says):
         open_tree(path)
 
 

@@ -79,6 +79,7 @@ class TorchScript:
         for part in ("data", "constants"):
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
+            storages.known_devices = True
             stream = archive.stream(data)
             stream.known, stream.names, stream.alone = OPERATIONS, NAMES, True
             if not data.startswith(BEGIN):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.containers._named_texts import device as torch_device
 from napari_segnet.containers._rebuild import storage_dtype
 from napari_segnet.containers._storage import ITEMSIZE, Place, Storage, foreign
 from napari_segnet.containers._types import Tree
@@ -141,6 +142,9 @@ def _folder(found: Any) -> str | None:
 class Storages:
     """Answers the pickle's persistent ids ``("storage", class, key, device, length)``."""
 
+    known_devices = False
+    """Whether a device must be one that PyTorch knows: TorchScript asks for that alone."""
+
     def __init__(self, archive: Archive, folder: str, *, swap: bool, part: str = "data") -> None:
         self.archive = archive
         self.folder = f"{folder}{part}/"
@@ -157,6 +161,8 @@ class Storages:
             raise ValueError("a storage has no name")
         if not isinstance(device, str):
             raise ValueError("the device of a storage is not a text")
+        if self.known_devices:
+            torch_device(device)
         dtype = storage_dtype(kind)
         if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
             raise ValueError("a storage has two sizes")

@@ -130,8 +130,8 @@ def _require_chunks(path: Path, least: Mapping[bytes, int]) -> None:
                     f"{path.name} is damaged or not complete: its last part is cut off. Copy or "
                     "export it again."
                 )
-            if kind == b"fcTL" and not pixels:
-                _require_whole_frame(path, file.read(20)[4:], picture_size)
+            if kind == b"fcTL":
+                _require_frame(path, file.read(20)[4:], picture_size, first=not pixels)
                 file.seek(-20, 1)
             if kind in (b"fcTL", b"fdAT"):
                 number = int.from_bytes(file.read(4), "big")
@@ -144,15 +144,19 @@ def _require_chunks(path: Path, least: Mapping[bytes, int]) -> None:
             file.seek(length + 4, 1)
 
 
-def _require_whole_frame(path: Path, frame: bytes, size: bytes) -> None:
-    """Refuse a first frame that is not as large as the picture, by which Pillow cuts it.
+def _require_frame(path: Path, frame: bytes, size: bytes, *, first: bool) -> None:
+    """Refuse a first frame that is not as large as the picture, and others that reach out of it.
 
+    Pillow cuts the picture by the first, and refuses the others.
     https://www.w3.org/TR/png-3/#fcTL-chunk
     """
-    if frame != size + bytes(8):
+    width, height, left, top = struct.unpack(">4I", frame) if len(frame) == 16 else (0, 0, 0, 0)
+    whole = struct.unpack(">2I", size)
+    inside = 0 < width <= whole[0] - left and 0 < height <= whole[1] - top
+    if not inside or (first and (width, height) != whole):
         raise ImageError(
-            f"{path.name} is damaged: the first frame of its moving picture is not as large as "
-            "the picture. Copy or export it again."
+            f"{path.name} is damaged: {'the first' if first else 'a'} frame of its moving picture "
+            "does not fit the picture. Copy or export it again."
         )
 
 

@@ -1640,6 +1640,7 @@ def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
         ("self.weight\n", "torch.eq(None, self.weight)\n", "is given a None"),
         ("self.weight\n", "torch.linear(input, input, 3)\n", "is given a int"),
         ("self.weight\n", "torch.relu(self)\n", "is given a __torch__"),
+        ("(Module)", "()", "empty brackets"),
     ],
 )
 def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:

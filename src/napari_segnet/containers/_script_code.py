@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Collection, Mapping, Sequence
 
@@ -27,6 +28,10 @@ WORDS = frozenset("async await except finally from lambda nonlocal try yield".sp
 https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/frontend/lexer.h
 """
 MARK = "__word_of_python_"
+
+
+NO_BASE = re.compile(r"^class\s+\w+\s*\(\s*\)", re.MULTILINE)
+"""What Python takes, and PyTorch does not: it writes no brackets where there is no base."""
 
 
 def parsed_code(
@@ -74,7 +79,9 @@ def parsed_code(
 
 
 def _parsed(text: str) -> ast.Module:
-    """Return the syntax tree; a name may be a word of Python."""
+    """Return the syntax tree; a name may be a word of Python, brackets of a class are not empty."""
+    if NO_BASE.search(text):
+        raise SyntaxError("a class has empty brackets")
     try:
         return ast.parse(text)
     except SyntaxError:

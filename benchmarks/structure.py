@@ -119,8 +119,9 @@ UNTRACED = "untraced"
 def sources(opened: Any) -> dict[str, str]:
     """Return how each of these facts is known."""
     known = {name: opened.known[name] for name in PLACES if name in opened.known}
-    untraced = getattr(opened, "untraced", ())
-    return known | {name: UNTRACED for name in untraced if known.get(name) == "assumed"}
+    return known | {
+        name: UNTRACED for name in getattr(opened, "untraced", ()) if known.get(name) == "assumed"
+    }
 
 
 def write_line(path: Path, one: Tried) -> None:

@@ -35,6 +35,8 @@ def test_names_of_other_versions_are_known(core: str) -> None:
         (f"{core}.defchararray", "chararray"),
         ("numpy", "unicode_"),
         ("numpy", "float96"),
+        ("numpy", "AxisError"),
+        ("numpy._globals", "_NoValueType"),
         ("numpy.random.mtrand", "RandomState"),
         ("numpy.lib.function_base", "vectorize"),
     ):

@@ -1375,7 +1375,7 @@ def test_a_program_with_a_negative_length() -> None:
         ({"as_device": 3}, "Device has no fields"),
         ({"as_optional_tensors": [{"as_tensor": 1}]}, "TensorArgument has no fields"),
         ({"as_sym_ints": [{"as_int": 1, "as_name": "x"}]}, "of no kind, or of several"),
-        ({"tensor": {"name": "x"}}, "of an unknown kind"),
+        ({"tensor": {"name": "x"}}, "of the kind 'tensor'"),
         ({"as_ints": 3}, "a list or table of it is a int"),
     ],
 )
@@ -1663,6 +1663,18 @@ def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: 
         torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match=says):
         open_tree(path)
+
+
+@pytest.mark.parametrize("bound", [float("-inf"), "-Infinity", 2, None])
+def test_bounds_of_a_length_may_be_infinite(bound: Any) -> None:
+    from napari_segnet.containers._export_sound import require_program
+
+    program = exports.program()
+    program["range_constraints"]["s0"] = {"min_val": bound, "max_val": 9}
+    require_program(json.loads(json.dumps(program)))
+    program["range_constraints"]["s0"]["min_val"] = [1]
+    with pytest.raises(ValueError, match="no bound"):
+        require_program(program)
 
 
 def test_a_module_whose_call_is_half_described() -> None:
@@ -2030,3 +2042,29 @@ def test_weights_without_their_list(exported: Parts, tmp_path: Path) -> None:
     assert len(kept) < len(exported)
     with pytest.raises(BrokenWeightsError, match=r"weights_config\.json is missing"):
         open_tree(packed(tmp_path / "a.pt2", kept))
+
+
+def test_kinds_of_inputs_of_a_later_pytorch(exported: Parts, tmp_path: Path) -> None:
+    changed = [(name, data.replace(b'"user_input"', b'"newer_input"')) for name, data in exported]
+    with pytest.raises(UnsupportedWeightsError, match="of a later PyTorch"):
+        open_tree(packed(tmp_path / "a.pt2", changed))
+
+
+def test_infinite_numbers_of_a_program_before_pytorch_2_6(exported: Parts, tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        if not name.endswith("models/model.json"):
+            return data
+        said = json.loads(data)
+        inputs = said["graph_module"]["graph"]["nodes"][0]["inputs"]
+        inputs.append({"name": "value", "arg": {"as_float": float("-inf")}, "kind": 1})
+        return json.dumps(said).encode()
+
+    changed = [(name, change(name, data)) for name, data in exported]
+    assert any(b"-Infinity" in data for _, data in changed)
+    assert open_tree(packed(tmp_path / "a.pt2", changed)).container == "torch-export"
+
+
+def test_dates_and_data_types_may_be_keys(tmp_path: Path) -> None:
+    made = {"w": torch.ones(2), "d": {np.datetime64("2020"): 1}, "k": {np.dtype("f4"): 2}}
+    torch.save(made, tmp_path / "a.pth")
+    assert open_tree(tmp_path / "a.pth").container == "torch-zip"

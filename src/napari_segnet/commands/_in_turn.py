@@ -33,9 +33,9 @@ __all__ = ["Todo", "in_turn"]
 Todo = tuple[Bar, str, Path]
 """Who shows how far an image is, the stem of its results, its file."""
 AT_ONCE = 2
-"""Small images that are answered beside each other: each has threads of its own, which wait for no
-others."""
+"""Small images that OpenVINO answers beside each other, each by threads of its own."""
 SMALL_PX = 512**2
+"""A plane of so many pixels is small: its memory and that of its answer need not be counted."""
 AHEAD_BYTES = 2**28
 """An image of more bytes, or with an answer of more, is alone in memory from beginning to end: two
 such at once would each take what was free for one."""
@@ -57,30 +57,32 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
     """
     with _Threads(show) as threads:
         coming: deque[Future[_Begun]] = deque()
+        most, small = 1, False
 
         def begin(number: int) -> None:
             """Begin with the images from a number on."""
-            for _, stem, path in todo[number + len(coming) :]:
-                if len(coming) >= _at_once(plan):
-                    break
-                coming.append(threads.begin(plan, stem, path))
+            for _, stem, path in todo[number + len(coming) :][: most - len(coming)]:
+                coming.append(threads.begin(plan, stem, path, answer=small))
 
         for number, (bar, stem, path) in enumerate(todo):
             begun = time.perf_counter()
             mine = coming.popleft() if coming else None
             try:
                 bar.say("reading")
-                if _at_once(plan) > 1:
+                if small:
                     begin(number + 1)
                 got = mine.result() if mine is not None else _Begun(opened(plan, stem, path))
                 begin(number + 1)
-                if got.answered is None:
-                    made = bar.follow(answered(plan, stem, got.image, begun))
+                if got.answered is not None or got.error is not None:
+                    made = bar.follow(_replayed(got))
                 else:
-                    made = bar.follow(_replayed(got, got.answered))
+                    made = bar.follow(answered(plan, stem, got.image, begun))
                 assert made.prediction is not None
                 plan = replace(plan, predict=same_engine(plan.predict, made.prediction.origin))
-                del got
+                # The first image is answered alone: its network is converted and compiled.
+                small = plan.predict.engine == "openvino" and _is_small(made.image)
+                most = AT_ONCE if small else 1
+                del got, mine
                 threads.finish(plan, bar, stem, path, made, alone=not coming)
             except KeyboardInterrupt as error:
                 bar.end(f"stopped{added(error)}")
@@ -100,13 +102,19 @@ class _Begun:
         The image.
     answered : Answered or None
         Its answer.
+    error : Exception or None
+        Why there is none, though it was asked for.
     texts : list of Progress
         What is to be said of it before.
+    spent : float
+        Seconds of its answer.
     """
 
     image: Image
     answered: Answered | None = None
+    error: Exception | None = None
     texts: list[Progress] = field(default_factory=list)
+    spent: float = 0.0
 
 
 def _heard(steps: Job[Answered], texts: list[Progress]) -> Generator[Progress, None, Answered]:
@@ -122,14 +130,15 @@ def _heard(steps: Job[Answered], texts: list[Progress]) -> Generator[Progress, N
         yield report
 
 
-def _replayed(begun: _Begun, made: Answered) -> Generator[Progress, None, Answered]:
+def _replayed(begun: _Begun) -> Generator[Progress, None, Answered]:
+    """Say what was to be said, and return the answer; that it waited does not count."""
     yield from begun.texts
+    if begun.error is not None:
+        raise begun.error
+    made = begun.answered
+    assert made is not None
+    made.begun = time.perf_counter() - begun.spent
     return made
-
-
-def _at_once(plan: Plan) -> int:
-    """Return how many images are begun beside the one that is waited for."""
-    return AT_ONCE if plan.predict.engine == "openvino" else 1
 
 
 class _Threads:
@@ -142,34 +151,41 @@ class _Threads:
         self._writing: Future[None] | None = None
         self._job: Job[Done] | None = None
         self._answering: set[Job[Answered]] = set()
+        self._stopped = False
 
     def __enter__(self) -> _Threads:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
+            self._stopped = True
             for job in (self._job, *tuple(self._answering)):
                 if job is not None:
                     job.cancel()
         self._ahead.shutdown(cancel_futures=True)
         self._behind.shutdown()
 
-    def begin(self, plan: Plan, stem: str, path: Path) -> Future[_Begun]:
+    def begin(self, plan: Plan, stem: str, path: Path, *, answer: bool) -> Future[_Begun]:
         """Begin with an image: read it into memory, unless it is large; answer a small one."""
-        return self._ahead.submit(self._begin, plan, stem, path)
+        return self._ahead.submit(self._begin, plan, stem, path, answer)
 
-    def _begin(self, plan: Plan, stem: str, path: Path) -> _Begun:
+    def _begin(self, plan: Plan, stem: str, path: Path, answer: bool) -> _Begun:
         begun, image = time.perf_counter(), _read(plan, stem, path)
-        if _at_once(plan) == 1 or not _is_small(image):
+        if not answer or not _is_small(image):
             return _Begun(image)
         steps, texts = answered(plan, stem, image, begun), list[Progress]()
         self._answering.add(steps)
+        if self._stopped:  # meanwhile
+            steps.cancel()
+        made, failed = None, None
         try:
             with small_at_once(AT_ONCE):
                 made = run(_heard(steps, texts))
+        except Exception as error:
+            failed = error
         finally:
             self._answering.discard(steps)
-        return _Begun(image, made, texts)
+        return _Begun(image, made, failed, texts, time.perf_counter() - begun)
 
     def finish(
         self, plan: Plan, bar: Bar, stem: str, path: Path, made: Answered, *, alone: bool
@@ -208,7 +224,7 @@ def _read(plan: Plan, stem: str, path: Path) -> Image:
 
 
 def _is_small(image: Image) -> bool:
-    """Tell a plane of so few pixels that two of its answers are held without a thought."""
+    """Tell one small plane."""
     sizes = image.sizes
     return sizes["y"] * sizes["x"] <= SMALL_PX and sizes["t"] == sizes["z"] == 1
 

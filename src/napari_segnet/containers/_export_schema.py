@@ -1,6 +1,6 @@
 """The schema of a program of ``torch.export``: the fields of each object, and their types.
 
-https://github.com/pytorch/pytorch/blob/v2.8.0/torch/_export/serde/schema.py
+https://github.com/pytorch/pytorch/blob/main/torch/_export/serde/schema.py, as of PyTorch 2.15
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-__all__ = ["require_object"]
+__all__ = ["LaterSchema", "require_object"]
 
 # Each line is one class, indented lines go on. ``?`` behind a field: it may be missing; behind a
 # type: it may be null. [T] is a list, {T} an object of JSON with any keys. A class with ``|``
@@ -71,7 +71,7 @@ OutputSpec | user_output UserOutputSpec, loss_output LossOutputSpec, buffer_muta
     GradientToUserInputSpec, user_input_mutation UserInputMutationSpec, token OutputTokenSpec,
     parameter_mutation ParameterMutationSpec
 GraphSignature: input_specs [InputSpec], output_specs [OutputSpec]
-RangeConstraint: min_val? int?, max_val? int?
+RangeConstraint: min_val? bound?, max_val? bound?
 ModuleCallSignature: inputs [Argument], outputs [Argument], in_spec str, out_spec str,
     forward_arg_names? [str]?
 ModuleCallEntry: fqn str, signature? ModuleCallSignature?
@@ -87,9 +87,14 @@ _SCALARS: Mapping[str, tuple[type, ...]] = {
     "int": (int,),
     "bool": (bool,),
     "str": (str,),
-    "float": (float, int, str),  # "Infinity" and "NaN" are texts
+    "float": (float, int, str),  # "Infinity" and "NaN" are texts since PyTorch 2.6
+    "bound": (float, int, str),  # of a length; infinite where there is none
 }
 _DEEPEST = 40
+
+
+class LaterSchema(ValueError):
+    """An object is of a kind that this schema has not."""
 
 
 def require_object(held: Any, kind: str, depth: int = 0) -> None:
@@ -106,6 +111,8 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
 
     Raises
     ------
+    LaterSchema
+        If a value is of a kind that a later PyTorch may have added.
     ValueError
         If a field is missing or has another type, or if a value is of no kind or of several.
     """
@@ -134,7 +141,7 @@ def _require_fields(held: Any, kind: str, depth: int) -> None:
     if one_of and len(held) != 1:
         raise ValueError(f"a {kind} is of no kind, or of several")
     if one_of and not held.keys() <= fields.keys() and not next(iter(held)).startswith("as_"):
-        raise ValueError(f"a {kind} is of an unknown kind")
+        raise LaterSchema(f"a {kind} is of the kind {next(iter(held))[:40]!r}")
     for name, (wanted, needed) in fields.items():
         if name in held:
             require_object(held[name], wanted, depth + 1)

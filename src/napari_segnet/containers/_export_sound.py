@@ -51,7 +51,11 @@ def require_meta(meta: Any) -> None:
 
 
 def _require_arguments(node: Mapping[str, Any]) -> None:
-    """Refuse what no operation takes: PyTorch finds what it takes by name."""
+    """Refuse names that no operation has.
+
+    PyTorch finds what an operation takes by name, leaves other names alone, and fails where a
+    needed one is missing; which are needed is not known here.
+    """
     for one in node["inputs"]:
         if one["name"] not in ARGUMENTS:
             raise ValueError(f"no operation takes a value {one['name'][:60]!r}")

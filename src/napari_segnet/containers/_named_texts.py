@@ -25,7 +25,7 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/Device.cpp
 
 
 class PathText(str):
-    """The text of a path, which numpy does not take for a text."""
+    """The text of a path, which numpy does not take for the order of bytes."""
 
 
 def path(*parts: Any) -> str:

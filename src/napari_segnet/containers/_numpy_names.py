@@ -7,18 +7,23 @@ import sys
 __all__ = ["is_of_numpy"]
 
 _PARTS = frozenset(
-    "char compat ctypeslib distutils dtypes exceptions f2py fft lib linalg ma matrixlib numarray "
-    "oldnumeric polynomial random rec strings testing typing version".split()
+    "_globals _typing _utils array_api char compat ctypeslib distutils dtypes dual exceptions f2py "
+    "fft lib linalg ma matlib matrixlib numarray oldnumeric polynomial random rec strings testing "
+    "typing version".split()
 )
 """Modules of numpy from 1.0 on beside its core."""
 _PARTS_OF_CORE = frozenset(("defchararray", "machar", "scalarmath"))
 """Those that numpy does not load, or has no more."""
 _FORMER = frozenset(
+    "AxisError ComplexWarning DataSource ModuleDeprecationWarning RankWarning TooHardError "
+    "VisibleDeprecationWarning alltrue asfarray cumproduct find_common_type in1d issctype "
+    "issubclass_ issubsctype mat maximum_sctype msort nbytes obj2sctype product round_ safe_eval "
+    "sctype2char sctypeDict sometrue trapz "
     "_ufunc_reconstruct bool bool8 bytes0 cfloat clongfloat complex complex192 complex256 complex_ "
     "float float128 float96 float_ int int0 long longcomplex longfloat object object0 "
     "singlecomplex str str0 string_ uint0 unicode unicode_ void0".split()
 )
-"""Classes that numpy has in some versions, or on some computers, alone.
+"""Classes and functions that numpy has in some versions, or on some computers, alone.
 
 https://numpy.org/doc/stable/numpy_2_0_migration_guide.html
 """

@@ -38,7 +38,8 @@ _UNITS = frozenset(
     ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic")
 )
 """Of dates and times (numpy.datetime64)."""
-_MADE = "numpy.ndarray"
+_MADE, _MADE_ONE = "numpy.ndarray", "numpy.generic"
+"""Stand-ins for an array and for one number of it, which may be a key."""
 _KNOWN = sys.stdlib_module_names | {"torch", "__builtin__", "copy_reg"}
 """Modules in which no kind of array is."""
 _KINDS_OF_ARRAY = ("ndarray", "matrix", "memmap", "recarray", "chararray", "MaskedArray")
@@ -278,9 +279,11 @@ def _scalar(dtype: Any, raw: Any = b"") -> Any:
         if dtype.spec in _EMPTY and raw in ("", b""):
             return _EMPTY[dtype.spec]
         if dtype.listed and isinstance(raw, Inert) and raw.name == _MADE:
-            return Inert(_MADE, ((), dtype.spec))  # a row of a table, from an array of one
+            return Inert(_MADE_ONE, ((), dtype.spec))  # a row of a table, from an array of one
     array = _array(raw, dtype, (), "C", written=True)
-    return array.item() if isinstance(array, np.ndarray) else array
+    if isinstance(array, Inert):
+        return Inert(_MADE_ONE, array.args, items=array.items)
+    return array.item()
 
 
 def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Any:

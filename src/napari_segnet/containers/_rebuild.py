@@ -96,6 +96,8 @@ def hashable(key: Any) -> Any:
             waiting.extend(part)
         elif isinstance(part, Inert) and part.name in _NO_KEYS:
             raise ValueError(f"a {part.name.rpartition('.')[2]} cannot be a key")
+        elif isinstance(part, HalfBuilt) and part.spec is not None:
+            continue  # a data type of numpy
         elif not isinstance(part, _KEYS):
             raise ValueError(f"a {type(part).__name__} cannot be a key")
     return key

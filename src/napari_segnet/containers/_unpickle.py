@@ -45,7 +45,9 @@ _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": 
 ARRAY = "numpy.ndarray"
 """A stand-in for one of dates or objects, which gets no items one by one."""
 KIND = "numpy.dtype"
-NOT_CALLED = frozenset((ARRAY, KIND, "torch.Tensor"))
+COMPLETE = (ARRAY, "numpy.generic")
+"""Stand-ins for what gets nothing more: no second state, no items."""
+NOT_CALLED = frozenset((*COMPLETE, KIND, "torch.Tensor"))
 """Stand-ins for objects that cannot be called, as some of a class that only its writer has can."""
 _TORCH = ("torch", "torch.cuda", "torch.storage")
 SCRIPT = "__torch__"
@@ -258,7 +260,7 @@ class _Machine:
             for key in value.memo_keys:
                 self.memo[key] = built
         elif isinstance(value, Inert):
-            if value.name == ARRAY:
+            if value.name in COMPLETE:
                 raise ValueError("an array gets a second state")
             if value.name == KIND:
                 require_kind(state)
@@ -285,7 +287,7 @@ class _Machine:
         pairs = zip(items[::2], items[1::2], strict=True)
         if isinstance(target, dict):
             target.update((hashable(key), value) for key, value in pairs)
-        elif isinstance(target, Inert) and target.name != ARRAY:
+        elif isinstance(target, Inert) and target.name not in COMPLETE:
             target.entries.extend(pairs)
         else:
             raise ValueError(f"a {type(target).__name__} gets keys")
@@ -294,7 +296,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
-        elif isinstance(target, Inert) and target.name != ARRAY:
+        elif isinstance(target, Inert) and target.name not in COMPLETE:
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets items")
@@ -303,7 +305,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, set):
             target.update(map(hashable, items))
-        elif isinstance(target, Inert) and target.name != ARRAY:
+        elif isinstance(target, Inert) and target.name not in COMPLETE:
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets members")

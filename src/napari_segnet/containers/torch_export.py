@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
+from napari_segnet.containers._export_schema import LaterSchema
 from napari_segnet.containers._export_sound import require_meta, require_program
 from napari_segnet.containers._storage import (
     ITEMSIZE,
@@ -76,6 +77,11 @@ class TorchExport:
                 model = name.rpartition("/")[2].removesuffix(".json")
                 _require_parts(archive, folder, model)
                 root = dict(_tensors(archive, folder, model))
+        except LaterSchema as error:
+            raise UnsupportedWeightsError(
+                f"{path.name} is a program of torch.export of a later PyTorch than is known "
+                f"({error}). {STATE}"
+            ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(path, str(error)) from error
         if f"{folder}{VERSIONS[0]}" in archive.entries:  # not so before PyTorch 2.8
@@ -127,7 +133,7 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
         text = archive.read(name).decode("utf-8")
         if any(not -(2**63) <= int(one) < 2**63 for one in LONG_NUMBER.findall(text)):
             raise ValueError("a whole number has more than 64 bits")
-        found = parsed_json(text)
+        found = parsed_json(text, nan=True)  # PyTorch before 2.6 writes -Infinity as a number
     except ValueError as error:
         raise _damaged(archive.path, f"its part {name[-60:]} cannot be read") from error
     if not isinstance(found, dict):

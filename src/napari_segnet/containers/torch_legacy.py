@@ -38,19 +38,19 @@ class TorchLegacy:
         stamp = stamp_of(state)
         with path.open("rb") as file:
             stream = Stream(file, state.st_size)
-            unpickle(stream, path.name, _no_block)
-            protocol = unpickle(stream, path.name, _no_block)
+            unpickle(stream, path.name, _no_storage)
+            protocol = unpickle(stream, path.name, _no_storage)
             if type(protocol) is not int or protocol != _PROTOCOL:  # an array has no one answer
                 raise BrokenWeightsError(
                     f"{path.name} is a torch file with an unknown protocol number; it is damaged. "
                     "Download or copy it again."
                 )
             unpickle(
-                stream, path.name, _no_block
+                stream, path.name, _no_storage
             )  # sizes and byte order of the writer: always little
             blocks = _Blocks()
             root = unpickle(stream, path.name, blocks.get)
-            keys = unpickle(stream, path.name, _no_block)
+            keys = unpickle(stream, path.name, _no_storage)
             blocks.find(path, file, keys, stamp)
         return Tree(container=self.name, root=root, metadata={}, stamp=stamp)
 
@@ -108,7 +108,7 @@ class _Blocks:
             raise _damaged(path, "the numbers of a tensor are missing")
 
 
-def _no_block(_persistent_id: Any) -> Any:
+def _no_storage(_persistent_id: Any) -> Any:
     raise ValueError("a storage is named where none may be")
 
 

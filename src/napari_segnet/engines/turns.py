@@ -61,7 +61,8 @@ def turn(device: str, most: int = 1) -> Iterator[None]:
     device : str
         Such as ``cpu``.
     most : int
-        How many may hold it at once; each of them says so.
+        How many may hold it at once; each of them says so. Who wants it alone waits until nobody
+        holds it, also while others who share it come and go.
     """
     held = _devices[device]
     while not held.take(most, LOOK_SECONDS):

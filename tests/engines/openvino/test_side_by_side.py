@@ -98,3 +98,25 @@ def test_a_large_tile_is_alone(weights, monkeypatch):
         assert engine._program.most_at_once(np.zeros((1, 1, 32, 32), np.float32)) == 2
         assert engine._program.most_at_once(np.zeros((1, 1, 32, 33), np.float32)) == 1
         assert engine._program.most_at_once(np.zeros((2, 1, 32, 32), np.float32)) == 1
+
+
+def test_what_is_said_of_an_image_that_fails_is_said(
+    weights, folder, tmp_path, capsys, monkeypatch
+):
+    answered = _in_turn.answered
+
+    @sn.progress.job
+    def failing(plan, stem, image, begun):
+        if stem == "cell5":
+            yield sn.Progress(what="reading", text="warning: it is odd")
+            raise sn.SegnetError("It fails.")
+        return (yield from answered(plan, stem, image, begun))
+
+    monkeypatch.setattr(_in_turn, "answered", failing)
+    words = ["segment", str(folder), "-c", str(weights), "-o", str(tmp_path), "--json"]
+    assert main([*words, "--set", "engine=openvino", "--set", "threads=2"]) == 1
+    said = capsys.readouterr()
+    assert said.err.index("warning: it is odd") < said.err.index("It fails.")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    ended = sorted(Path(line["image"]).name for line in lines if line.get("files"))
+    assert ended == [f"cell{n}.tif" for n in (0, 1, 2, 4, 6, 7, 8)]

@@ -133,23 +133,30 @@ class _Program:
         is_small = batch.size // batch.shape[1] <= SMALL_PX
         return min(at_once(), self._threads) if is_small and self._device == "cpu" else 1
 
-    def renew(self) -> None:
-        """Compile it again: once cancelled, OpenVINO 2026.4 repeats old answers."""
-        with self._lock:
-            self._several = (1, None)
+    def renew(self, count: int) -> None:
+        """Compile it again: once cancelled, OpenVINO 2026.4 repeats old answers.
+
+        The network of several requests is compiled when it is needed; whoever is answered by it at
+        this moment is cancelled, too.
+        """
+        if count > 1:
+            with self._lock:
+                self._several = (1, None)
+            return
         self.network = None
         self.network = self._make()
         self.held_bytes = 0
 
     def hold(self, needed: int) -> None:
         """Keep the memory of a tile for the next one, if that comes soon; with its turn held."""
-        self.held_bytes, self._used = max(self.held_bytes, needed), time.monotonic()
-        if self._idle is not None:
-            self._idle.cancel()
-        if self.held_bytes > HELD_BYTES:
-            self._idle = threading.Timer(IDLE_S, self._rest)
-            self._idle.daemon = True
-            self._idle.start()
+        with self._lock:
+            self.held_bytes, self._used = max(self.held_bytes, needed), time.monotonic()
+            if self._idle is not None:
+                self._idle.cancel()
+            if self.held_bytes > HELD_BYTES or self._several[1] is not None:
+                self._idle = threading.Timer(IDLE_S, self._rest)
+                self._idle.daemon = True
+                self._idle.start()
 
     def release(self) -> None:
         """Give memory that is held between two tiles back to the system."""
@@ -162,9 +169,9 @@ class _Program:
                 self._let_go()
 
     def _let_go(self) -> None:
-        for network in (self.network, self._several[1]):
-            if network is not None:
-                network.release_memory()
+        self.network.release_memory()
+        with self._lock:
+            self._several = (1, None)
         self.held_bytes = 0
 
 
@@ -230,8 +237,7 @@ class OpenVinoEngine:
                 if is_out_of_memory(error):
                     raise
                 raise _failed(self.checkpoint, error) from error
-            if most == 1:
-                self._program.hold(self.peak_bytes(len(batch), batch.shape[2:]))
+            self._program.hold(most * self.peak_bytes(len(batch), batch.shape[2:]))
         return answer
 
     def _answer(self, batch: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.float32]:
@@ -246,7 +252,7 @@ class OpenVinoEngine:
             with contextlib.suppress(RuntimeError):  # says that it was cancelled
                 request.wait()
             del request
-            self._program.renew()
+            self._program.renew(most)
             raise
         request.wait()  # raises what went wrong, which wait_for keeps to itself
         return np.array(request.get_output_tensor(0).data, np.float32)

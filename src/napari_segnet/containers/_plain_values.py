@@ -66,7 +66,12 @@ def _can_be_called(made: Any) -> bool:
 
 
 def _no_pairs(name: str, args: tuple[Any, ...]) -> bool:
-    """Tell if Python makes no dict of values: of texts, numbers, rows of other lengths than 2."""
+    """Tell if Python makes no dict of values: of texts, numbers, rows of other lengths than 2.
+
+    It counts all values but those that cannot be keys.
+    """
+    if name == "collections.Counter" and isinstance(args[0], list | tuple):
+        return any(isinstance(one, dict | list | set | bytearray) for one in args[0])
     items = args[0] if name in _OF_PAIRS and args else ()
     if isinstance(items, str | bytes):
         return True

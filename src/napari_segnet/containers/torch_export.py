@@ -196,6 +196,8 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
         return unreadable(tuple(shape), "unknown", why)
     name = place + str(entry["path_name"])
     region = archive.region(name, swap=swap)
+    if archive.entries[name].compress_type:  # PyTorch packs none, and compares the length of all
+        archive.read(name)
     if region.length % ITEMSIZE[dtype]:
         raise ValueError(f"its part {name[-60:]} ends in the middle of a number")
     storage = Storage(Place(name, region), dtype, region.length // ITEMSIZE[dtype])

@@ -1349,6 +1349,10 @@ def test_a_program_with_a_negative_length() -> None:
     meta |= {"strides": [], "device": {"type": "cpu", "index": None}}
     with pytest.raises(ValueError, match="1 lengths, 0 steps"):
         require_program(program)
+    odd = {"as_expr": {"expr_str": "Max(Integer(1L), s0)", "hint": None}}
+    meta |= {"sizes": [odd], "strides": [{"as_int": 1}]}
+    with pytest.raises(ValueError, match="is no expression"):
+        require_program(program)
     hint = {"as_expr": {"expr_str": "s0", "hint": {"as_int": {}}}}
     meta |= {"sizes": [hint], "strides": [{"as_int": 1}]}
     with pytest.raises(ValueError, match="is no int"):
@@ -1377,6 +1381,7 @@ def test_a_program_with_a_negative_length() -> None:
         ({"as_sym_ints": [{"as_int": 1, "as_name": "x"}]}, "of no kind, or of several"),
         ({"tensor": {"name": "x"}}, "of the kind 'tensor'"),
         ({"as_ints": 3}, "a list or table of it is a int"),
+        ({"as_string_to_argument": {"a": {"as_device": {"type": 1}}}}, "no str"),
     ],
 )
 def test_a_program_with_a_value_that_pytorch_refuses(value: Any, says: str) -> None:

@@ -5,6 +5,7 @@ https://github.com/pytorch/pytorch/blob/main/torch/_export/serde/schema.py, as o
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ __all__ = ["LaterSchema", "require_object"]
 _CLASSES = """
 Device: type str, index? int?
 SymExprHint | as_int int, as_bool bool, as_float float
-SymExpr: expr_str str, hint? SymExprHint?
+SymExpr: expr_str expression, hint? SymExprHint?
 SymInt | as_expr SymExpr, as_int int
 SymFloat | as_expr SymExpr, as_float float
 SymBool | as_expr SymExpr, as_bool bool
@@ -91,6 +92,8 @@ _SCALARS: Mapping[str, tuple[type, ...]] = {
     "bound": (float, int, str),  # of a length; infinite where there is none
 }
 _DEEPEST = 40
+_LONGEST = 20_000
+"""Letters of an expression."""
 
 
 class LaterSchema(ValueError):
@@ -130,8 +133,20 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
     elif kind in _SCALARS:
         if type(held) not in _SCALARS[kind]:
             raise ValueError(f"a value of it is no {kind}")
+    elif kind == "expression":
+        _require_expression(held)
     elif kind != "any":
         _require_fields(held, kind, depth)
+
+
+def _require_expression(held: Any) -> None:
+    """Refuse a length that is no expression; it is parsed, never evaluated."""
+    if not isinstance(held, str) or len(held) > _LONGEST:
+        raise ValueError("a length is no expression")
+    try:
+        ast.parse(held.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"a length is no expression ({held[:40]!r})") from error
 
 
 def _require_fields(held: Any, kind: str, depth: int) -> None:

@@ -2074,3 +2074,20 @@ def test_dates_and_data_types_may_be_keys(tmp_path: Path) -> None:
     made = {"w": torch.ones(2), "d": {np.datetime64("2020"): 1}, "k": {np.dtype("f4"): 2}}
     torch.save(made, tmp_path / "a.pth")
     assert open_tree(tmp_path / "a.pth").container == "torch-zip"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_claims_more_than_its_bytes_can_hold(progressive: bool, tmp_path: Path) -> None:
+    from PIL import Image as Pillow
+
+    path = tmp_path / "a.jpg"
+    flat = Pillow.fromarray(np.zeros((640, 512, 3), "u1"))
+    flat.save(path, optimize=True, quality=1, progressive=progressive)
+    assert open_image(path).data.shape == (640, 512, 3)  # nothing is smaller
+    data = path.read_bytes()
+    size = (640).to_bytes(2, "big") + (512).to_bytes(2, "big")
+    assert data.count(size) == 1
+    path.write_bytes(data.replace(size, b"\xff\x00" + size[2:]))
+    if not progressive:
+        with pytest.raises(ImageError, match="512 x 65280 pixels cannot be in"):
+            open_image(path)

@@ -1585,6 +1585,7 @@ def test_numbers_of_onnx_in_a_field_of_others(kind: int, field: int, tmp_path: P
         b"cbuiltins\nobject\nX\x01\0\0\0a\x85R",
         b"cbuiltins\nslice\n(K\x01K\x02K\x03K\x04tR",
         b"ccollections\nCounter\n\x88\x85R",
+        b"ctypes\nSimpleNamespace\nK\x01\x85R",
         b"ccollections\nCounter\n}\x85\x85R",
         b"}cbuiltins\nset\nX\x02\0\0\0ab\x85RK\x01s",
         b"cbuiltins\nbytearray\n}X\x01\0\0\0aK\x01s\x85R",

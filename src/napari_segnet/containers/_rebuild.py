@@ -369,7 +369,7 @@ MOST_ARGUMENTS: Mapping[str, int] = {
     **dict.fromkeys((f"builtins.{name}" for name in ("str", "bytes", "bytearray")), 3),
     **dict.fromkeys((f"builtins.{name}" for name in ("slice", "range", "xrange")), 3),
     **dict.fromkeys(("collections.deque", "collections.defaultdict"), 2),
-    "argparse.Namespace": 0,
+    **dict.fromkeys(("argparse.Namespace", "types.SimpleNamespace"), 0),
     "torch.Size": 1,
 }
 """How many values these are made of."""

@@ -12,7 +12,7 @@ import pytest
 
 from napari_segnet.answers.maps.run import _work
 from napari_segnet.errors import Cancelled
-from napari_segnet.progress import Job, Pace, Progress, check_cancelled, job, run
+from napari_segnet.progress import Job, Pace, Progress, changed_reports, check_cancelled, job, run
 
 
 @job
@@ -246,3 +246,23 @@ def test_the_work_of_a_slide_of_many_tiles_is_summed_once():
     assert time.thread_time() - begun < 1  # sums anew for each tile took 6 s
     assert work[:3] == pytest.approx([0, 1 / 45_000, 3 / 45_000])
     assert work[-1] == 1
+
+
+def test_reports_are_changed_and_the_result_is_kept() -> None:
+    @job
+    def counts():
+        for number in range(3):
+            yield Progress(what="plane", done=number)
+        return "result"
+
+    seen = []
+
+    def named(report: Progress) -> Progress:
+        seen.append(report.done)
+        return Progress(what=f"cell: {report.what}", done=report.done)
+
+    steps = changed_reports(counts(), named)
+    assert [next(steps).what for _ in range(3)] == ["cell: plane"] * 3
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert (stop.value.value, seen) == ("result", [0, 1, 2])

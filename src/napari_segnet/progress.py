@@ -18,7 +18,16 @@ from typing import Any, ParamSpec, TypeVar
 
 from napari_segnet.errors import Cancelled, SegnetError
 
-__all__ = ["SHARE_DONE", "Job", "Pace", "Progress", "check_cancelled", "job", "run"]
+__all__ = [
+    "SHARE_DONE",
+    "Job",
+    "Pace",
+    "Progress",
+    "changed_reports",
+    "check_cancelled",
+    "job",
+    "run",
+]
 
 SHARE_DONE = "share done"
 """Name of a value of a progress: how much of the work is done, 0 to 1, where its units differ."""
@@ -169,6 +178,19 @@ def run(steps: Generator[Progress, None, T]) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+def changed_reports(
+    steps: Generator[Progress, None, T], change: Callable[[Progress], Progress]
+) -> Generator[Progress, None, T]:
+    """Yield each report of a job as ``change`` returns it, and return the job's result."""
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield change(report)
 
 
 def _cancelled() -> Cancelled:

@@ -22,7 +22,7 @@ from napari_segnet.commands._show import Show
 from napari_segnet.engines.turns import small_at_once
 from napari_segnet.errors import Cancelled
 from napari_segnet.inference import same_engine
-from napari_segnet.progress import Progress, run
+from napari_segnet.progress import Progress, changed_reports, run
 
 if TYPE_CHECKING:
     from napari_segnet.image import Image
@@ -117,19 +117,6 @@ class _Begun:
     spent: float = 0.0
 
 
-def _heard(steps: Job[Answered], texts: list[Progress]) -> Generator[Progress, None, Answered]:
-    """Do a job, and keep what it says."""
-    while True:
-        try:
-            report = next(steps)
-        except StopIteration as stop:
-            made: Answered = stop.value
-            return made
-        if report.text:
-            texts.append(report)
-        yield report
-
-
 def _replayed(begun: _Begun) -> Generator[Progress, None, Answered]:
     """Say what was to be said, and return the answer; that it waited does not count."""
     yield from begun.texts
@@ -178,9 +165,15 @@ class _Threads:
         if self._stopped:  # meanwhile
             steps.cancel()
         made, failed = None, None
+
+        def keep(report: Progress) -> Progress:
+            if report.text:
+                texts.append(report)
+            return report
+
         try:
             with small_at_once(AT_ONCE):
-                made = run(_heard(steps, texts))
+                made = run(changed_reports(steps, keep))
         except Exception as error:
             failed = error
         finally:

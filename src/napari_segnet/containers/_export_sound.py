@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_segnet.containers._export_arguments import ARGUMENTS
-from napari_segnet.containers._export_schema import require_object
+from napari_segnet.containers._export_schema import LaterSchema, require_object
 
 __all__ = ["require_meta", "require_program"]
 
@@ -51,14 +51,14 @@ def require_meta(meta: Any) -> None:
 
 
 def _require_arguments(node: Mapping[str, Any]) -> None:
-    """Refuse names that no operation has.
+    """Refuse names that no operation has; one of a later PyTorch may.
 
     PyTorch finds what an operation takes by name, leaves other names alone, and fails where a
     needed one is missing; which are needed is not known here.
     """
     for one in node["inputs"]:
         if one["name"] not in ARGUMENTS:
-            raise ValueError(f"no operation takes a value {one['name'][:60]!r}")
+            raise LaterSchema(f"no operation takes a value {one['name'][:60]!r}")
 
 
 def _require_same(specs: Any, inputs: Any) -> None:

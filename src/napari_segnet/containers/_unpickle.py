@@ -130,7 +130,7 @@ class _Machine:
     def named(self, module: str, name: str) -> Named:
         self.budget.step((len(module) + len(name)) // 16)  # they are joined and compared
         if module.partition(".")[0] == "numpy" and not is_of_numpy(module, name):
-            raise ValueError("it names something that numpy does not have")
+            raise ValueError("it names something that the installed numpy does not have")
         named = Named(_OLD_MODULES.get(module, module), name)
         if not any(str(named) in known for known in (PLAIN, TENSORS, ARRAYS)):
             refuse_dangerous(named, self.file_name)

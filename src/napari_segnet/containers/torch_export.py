@@ -79,8 +79,8 @@ class TorchExport:
                 root = dict(_tensors(archive, folder, model))
         except LaterSchema as error:
             raise UnsupportedWeightsError(
-                f"{path.name} is a program of torch.export of a later PyTorch than is known "
-                f"({error}). {STATE}"
+                f"{path.name} is a program of torch.export of a later PyTorch than is known, or "
+                f"damaged ({error}). {STATE}"
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(path, str(error)) from error

@@ -14,7 +14,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample, hold_out, read_objects
 from napari_segnet.engines.torch import best_device
 from napari_segnet.inference import PredictSettings
-from napari_segnet.progress import Job, Progress, job
+from napari_segnet.progress import Job, Progress, changed_reports, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
 from napari_segnet.train._begin import SHOWN, advised, as_run, with_facts_of
@@ -214,16 +214,13 @@ def _all_held_out(dataset: Dataset) -> Dataset:
 def _scored(
     network: Checkpoint, dataset: Dataset, how: PredictSettings, when: str
 ) -> Generator[Progress, None, HeldOut]:
-    steps = score_held_out(network, dataset, how)
-    while True:
-        try:
-            report = next(steps)
-        except StopIteration as stop:
-            found: HeldOut = stop.value
-            return found
-        ours = report.what == "held-out image"
+    def named(report: Progress) -> Progress:
+        if report.what != "held-out image":
+            return report
         what = when if when in (EARLIER_BEFORE, EARLIER_AFTER) else f"{report.what} {when}"
-        yield replace(report, what=what) if ours else report
+        return replace(report, what=what)
+
+    return (yield from changed_reports(score_held_out(network, dataset, how), named))
 
 
 # ---- Pictures ----

@@ -13,7 +13,7 @@ from napari_segnet.inference import LabelSettings, PredictSettings, label, predi
 from napari_segnet.joined import join_channels
 from napari_segnet.measure import measure
 from napari_segnet.prepare.channel_files import joined_files
-from napari_segnet.progress import Job, Progress, job
+from napari_segnet.progress import Job, Progress, changed_reports, job
 from napari_segnet.readers import file_key, image_paths, image_stem, open_image, skipped_files
 from napari_segnet.widgets.qt.torch_loading import load_torch
 from napari_segnet.writers import write_segmentation
@@ -119,13 +119,7 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
 
 
 def _reports_with(where: str, steps: Job[T]) -> Generator[Progress, None, T]:
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            made: T = stop.value
-            return made
-        yield replace(progress, what=f"{where}: {progress.what}")
+    return changed_reports(steps, lambda one: replace(one, what=f"{where}: {one.what}"))
 
 
 @job

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.inference import LabelSettings, label
-from napari_segnet.progress import Pace, Progress, run
+from napari_segnet.progress import Pace, Progress, changed_reports, run
 from napari_segnet.segmentation import FinishedPart, Maps, Origin, Prediction
 
 __all__ = ["SECONDS_LEFT", "Provisional", "followed"]
@@ -147,16 +147,14 @@ def followed(
         known, the labels included.
     """
     pace = Pace(lambda: time.perf_counter() - into.seconds)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            made: Prediction = stop.value
-            return made
+
+    def labelled(progress: Progress) -> Progress:
         rest = pace.left_s(progress)
         for part in progress.shown or ():
             into.take(part)
         left: tuple[tuple[str, float], ...] = ()
         if progress.what == "tile" and rest is not None:
             left = ((SECONDS_LEFT, rest + WHOLE_TIMES * pixels * into.seconds_per_px),)
-        yield replace(progress, shown=into, values=(*progress.values, *left))
+        return replace(progress, shown=into, values=(*progress.values, *left))
+
+    return (yield from changed_reports(steps, labelled))

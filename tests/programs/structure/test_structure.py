@@ -13,10 +13,12 @@ from torch import nn
 
 from napari_segnet.containers import Weights, open_weights
 from napari_segnet.errors import SettingsError, UnknownNetworkError
+from napari_segnet.evidence import decide
 from napari_segnet.families import Trainable
 from napari_segnet.graph import Graph, tensors
 from napari_segnet.graph.build import build
 from napari_segnet.programs.structure import Candidate, Space, read_structure
+from napari_segnet.progress import run
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.sidecar import write_sidecar
 
@@ -378,7 +380,57 @@ def test_an_answer_of_half_the_size_is_said_to_be_enlarged(tmp_path: Path) -> No
     path = saved(network, tmp_path / "net.pth")
     small = next(one for one in opened(path)[1].layouts if one.startswith("3-levels-1-skips"))
     found = identify(path, {"layout": small})
-    assert any("answers at a smaller size than the image" in note for note in found.notes)
+    assert found.known["output_resize"].source == "assumed"
+    asked = [note for note in found.notes if "output is smaller than the image" in note]
+    assert len(asked) == 1 and "set output_resize to nearest" in asked[0]
+    answered = identify(path, {"layout": small, "output_resize": "nearest"})
+    assert answered.hparams["output_resize"] == "nearest"
+    assert not any("Please check" in note for note in answered.notes)
+    # Cards of earlier versions say it with the word for all resizings.
+    assert identify(path, {"layout": small, "resize": "nearest"}).hparams == answered.hparams
+
+
+def _with_spare(path: Path, spare: str, normed: bool = False) -> Path:
+    """Save a small network with one layer more before its head, which may be run or not."""
+    network = nn.Module()
+    network.enc1, network.enc2, network.dec1 = (
+        nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+        for a, b in ((3, 4), (4, 8), (8, 4))
+    )
+    network.up1 = nn.ConvTranspose2d(8, 4, 2, 2)
+    layers = [nn.Conv2d(4, 4, 3, padding=1)] + [nn.BatchNorm2d(4)] * normed
+    network.add_module(spare, nn.Sequential(*layers) if normed else layers[0])
+    network.out = nn.Conv2d(4, 2, 1)
+    return saved(network, path)
+
+
+def test_a_layer_without_which_the_network_closes_is_asked_for(tmp_path: Path) -> None:
+    path = _with_spare(tmp_path / "net.pth", "aux")
+    found = identify(path)
+    assert (found.hparams["unused_layer"], found.known["unused_layer"].source) == (
+        "none",
+        "assumed",
+    )
+    assert any("set unused_layer to aux" in note for note in found.notes)
+    other = identify(path, {"unused_layer": "aux"})
+    assert not any("Please check" in note for note in other.notes)
+    assert any("no layer uses: aux.weight, aux.bias" in note for note in other.notes)
+    assert set(found.store.keys) - set(other.store.keys) == {"aux.weight", "aux.bias"}
+
+
+def test_both_answers_to_a_question_are_shown(tmp_path: Path) -> None:
+    path = _with_spare(tmp_path / "net.pth", "aux")
+    space = opened(path)[1]
+    tensors = torch.load(path, weights_only=True)
+    # As it was made: all statistics are at their start, and decide nothing.
+    shown = run(decide(space, tensors)).candidates[:3]
+    assert shown[0].choices["unused_layer"] == "none"
+    assert {one.choices["unused_layer"] for one in shown} == {"none", "aux"}
+
+
+def test_a_layer_that_is_like_the_others_is_run_without_a_question(tmp_path: Path) -> None:
+    found = identify(_with_spare(tmp_path / "net.pth", "last", normed=True))
+    assert "unused_layer" not in found.hparams
 
 
 def test_padding_that_is_recorded_beside_the_tensors_is_read(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from napari_segnet.programs.structure._branches import is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
+from napari_segnet.programs.structure._open_ends import open_ends
 from napari_segnet.programs.structure._parts import Part, is_separable
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._shared import (
@@ -67,6 +68,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     if any(step.sees == "both" for step in topology.steps):
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
     _image(found, parts, topology)
+    found |= open_ends(parts, topology)
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
         if value in values and len(values) > 1:
@@ -251,15 +253,13 @@ def _scales(
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
     gated = any(part.gate is not None and part.gate.halves for part in parts)
-    if topology.level or gated or any(step.before in RESIZINGS for step in topology.steps):
+    if gated or any(step.before in RESIZINGS for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
-        # An answer of half the size is enlarged so: masks by nearest pixels have steps.
-        narrow |= gated or not any(step.before in RESIZINGS for step in topology.steps)
-        favoured = "bilinear-aligned" if whole else "bilinear" if narrow else ""
+        favoured = "bilinear-aligned" if whole else "bilinear" if narrow or gated else ""
         found["resize"] = (ordered("resize", favoured), MEASURED)
 
 

@@ -117,7 +117,7 @@ class Drawing:
         for turn, step in enumerate(self.topology.steps):
             x = self._step(x, turn, step)
         while self.level:
-            x = self._resized(x)
+            x = self._resized(x, "output_resize")
         if (word := self.choices.get("with_image", "none")) != "none":
             kind: Literal["add", "subtract"] = "add" if word == "added" else "subtract"
             x = self.new("answer", Arithmetic(kind=kind), GraphBuilder.image, x)
@@ -184,13 +184,13 @@ class Drawing:
         operation = pooling_of(self.choices["pooling"], self.factors[self.level])
         return self.new("pooling", operation, x)
 
-    def _resized(self, x: str) -> str:
+    def _resized(self, x: str, choice: str = "resize") -> str:
         self.level -= 1
-        return self._brought_up(x, self.level)
+        return self._brought_up(x, self.level, choice)
 
-    def _brought_up(self, x: str, level: int) -> str:
+    def _brought_up(self, x: str, level: int, choice: str = "resize") -> str:
         """Resize an answer to that of a level, from the one below."""
-        return self.new("resize", resizing_of(self.choices["resize"], self.factors[level]), x)
+        return self.new("resize", resizing_of(self.choices[choice], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
@@ -230,6 +230,8 @@ class Drawing:
         if is_inverted(part.units) and self.choices.get("inverted") == "added" and not stride:
             return _weighed(self, inverted(self, x, part, step), part)
         for place, unit in enumerate(part.units):
+            if unit.layer.name == self.choices.get("unused_layer"):
+                continue
             end = place == len(part.units) - 1
             x = self.convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)

@@ -7,9 +7,9 @@ corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place``
 in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
 ``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``,
-``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the
-split of the rare activations, and all costs of topologies are estimates: they only order what
-shapes leave open.
+``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
+``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare activations, and all costs of
+topologies are estimates: they only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "image_join": {"up-skip": 36, "skip-up": 13},
     "pooling": {"max": 48, "strided": 9, "max-3": 3, "average": 1},
     "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5},
+    "output_resize": {"bilinear": 3, "nearest": 2, "bilinear-aligned": 1},
+    "unused_layer": {"none": 3},
     "norm_place": {"after-convolution": 17, "after-activation": 3},
     "first_norm": {"before-activation": 3, "before-convolution": 1},
     "up_activation": {"none": 30, "relu": 4},

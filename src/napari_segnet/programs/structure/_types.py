@@ -15,6 +15,8 @@ __all__ = ["Candidate", "Space"]
 class Candidate:
     """One complete network: a graph that uses every tensor of the file exactly once.
 
+    The choice ``unused_layer`` leaves out the tensors of one layer.
+
     Attributes
     ----------
     graph : Graph

@@ -10,7 +10,7 @@ from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Sto
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import Resize, channels, sizes, tensors
+from napari_segnet.graph import channels, sizes, tensors
 from napari_segnet.programs.structure._read import common_dtype, read_structure
 from napari_segnet.programs.structure._space import OTHER
 from napari_segnet.programs.structure._types import Candidate, Space
@@ -27,10 +27,21 @@ UNKNOWN_PURPOSE = (
     "many channels out as in. It may clean, enlarge or compress images instead of labelling them."
 )
 ENLARGED = (
-    "The network has fewer steps up than down, so its last layer answers at a smaller size than "
-    "the image. That is enlarged here; no tensor says whether its own code does so, too."
+    "Please check: the network has fewer steps up than down, so its output is smaller than the "
+    "image. It is enlarged here ({value}); no tensor says whether the network's own code does so. "
+    "For the other way, set output_resize to {other}."
 )
-ADDED = {"norm_use": "once", "recurrence": "none", "branch_mean": "mean"}
+RUN = (
+    "Please check: the layer {layer} is run here, but no tensor says so: the network closes "
+    "without it, too. To leave it out, set unused_layer to {layer}."
+)
+LEFT_OUT = (
+    "Please check: the layer {layer} is left out here, but no tensor says so: the network closes "
+    "with it, too. To run it, set unused_layer to none."
+)
+ADDED = {
+    "norm_use": "once", "recurrence": "none", "branch_mean": "mean", "unused_layer": "none",
+}  # fmt: skip
 """Choices that cards of earlier versions do not name -> how networks were drawn then."""
 ALIKE = "a network without skip connections and without levels, or with images out, may not label"
 
@@ -76,10 +87,11 @@ def chosen(space: Space, overrides: Mapping[str, Any], weights: Weights) -> Cand
     reason = ""
     for layout in layouts:
         try:
-            one = space.candidate(layout, words)
-            left = {n for n, values in one.open.items() if len(values) > 1} - set(words)
+            said = _in_new_words(space, layout, words)
+            one = space.candidate(layout, said)
+            left = {n for n, values in one.open.items() if len(values) > 1} - set(said)
             if left and left <= ADDED.keys():
-                one = space.candidate(layout, {**words, **{name: ADDED[name] for name in left}})
+                one = space.candidate(layout, {**said, **{name: ADDED[name] for name in left}})
         except ValueError as error:
             reason = reason or str(error)
             continue
@@ -95,6 +107,23 @@ def chosen(space: Space, overrides: Mapping[str, Any], weights: Weights) -> Cand
         f"{weights.path.name} cannot be read so ({reason or 'the numbers do not close'}). What can "
         f"be told of it: {can}."
     )
+
+
+def _in_new_words(space: Space, layout: str, words: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what is told in today's words: ``resize`` once said how the output is enlarged, too.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layout.
+    """
+    if "resize" not in words or "output_resize" in words:
+        return words
+    names = space.candidate(layout, {}).open
+    if "output_resize" not in names:
+        return words
+    others = {name: value for name, value in words.items() if name != "resize" or name in names}
+    return {**others, "output_resize": words["resize"]}
 
 
 def checkpoint_of(
@@ -131,8 +160,7 @@ def checkpoint_of(
     notes: tuple[str, ...] = (
         (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
     )
-    ends = next(node for node in graph.nodes if node.name == graph.outputs[0])
-    notes += (ENLARGED,) if isinstance(ends.operation, Resize) else ()
+    notes += _questions(candidate, overrides)
     facts = {"family": read, "program": read, "graph": structure}
     if purpose is not None:
         facts["task"] = purpose
@@ -146,6 +174,20 @@ def checkpoint_of(
         known={**checkpoint.known, **known, **facts},
         notes=notes,
     )
+
+
+def _questions(candidate: Candidate, overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the user is asked, as the file cannot tell: with what to set for the other."""
+    found = []
+    enlarged = candidate.choices.get("output_resize")
+    if enlarged is not None and "output_resize" not in overrides:
+        other = "bilinear" if enlarged == "nearest" else "nearest"
+        found.append(ENLARGED.format(value=enlarged, other=other))
+    unused = candidate.choices.get("unused_layer")
+    if unused is not None and "unused_layer" not in overrides:
+        layer = next(v for v in candidate.open["unused_layer"] if v != "none")
+        found.append((RUN if unused == "none" else LEFT_OUT).format(layer=layer))
+    return tuple(found)
 
 
 def _known(candidate: Candidate, name: str, overrides: Mapping[str, Any]) -> Known:

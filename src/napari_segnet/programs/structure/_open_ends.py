@@ -1,0 +1,63 @@
+"""What a network does behind its last step up, where the file cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_segnet.programs.structure._names import pattern
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._priors import ordered
+from napari_segnet.programs.structure._topology import RESIZINGS, Topology
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["ASKED", "open_ends"]
+
+ASKED = ("unused_layer", "output_resize")
+"""Choices that no file decides wherever they are open: users are asked, and shown both answers."""
+
+WHY_ENLARGED = (
+    "the network has fewer steps up than down; no tensor shows if its code enlarges the output: "
+    "nearest copies each pixel of the smaller output, and enlarges nothing else"
+)
+WHY_UNUSED = (
+    "no tensor shows if this layer is run: the network closes with it and without it, and no other "
+    "layer is like it"
+)
+
+
+def open_ends(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return how a smaller output is enlarged, and which layer may never be run."""
+    found: dict[str, tuple[tuple[str, ...], str]] = {}
+    if topology.level:
+        # Masks that are enlarged by nearest pixels have steps.
+        found["output_resize"] = (ordered("output_resize"), WHY_ENLARGED)
+    if (unit := _perhaps_unused(parts, topology)) is not None:
+        found["unused_layer"] = (("none", unit.layer.name), WHY_UNUSED)
+    return found
+
+
+def _perhaps_unused(parts: Sequence[Part], topology: Topology) -> Unit | None:
+    """Return a bare convolution before the last one that is like no other layer, None if not any.
+
+    It stands behind the last step up and has as many channels out as in, so the network closes
+    without it. Others have a norm that it lacks, or none has its name but for the numbers.
+    """
+    every = [unit for part in parts for unit in part.units]
+    normed = any(unit.norm is not None for unit in every)
+    names = [pattern(unit.layer.name) for unit in every]
+    found: list[Unit] = []
+    for step in topology.steps:
+        part = parts[step.part]
+        if step.rises or step.join != "none" or step.before in RESIZINGS or step.sees:
+            found = []
+        elif step.before == "none" and not (part.shortcut or part.identity or part.branches):
+            found += list(part.units if step.groups == 1 and part.squeeze is None else ())
+    rises = any(step.rises or step.before in RESIZINGS for step in topology.steps)
+    alone = [
+        unit
+        for unit in found[:-1]
+        if unit.norm is None and unit.slopes is None and unit.after is None
+        and unit.inputs(False) == unit.outputs(False)
+        and (normed or names.count(pattern(unit.layer.name)) == 1)
+    ]  # fmt: skip
+    return alone[0] if rises and len(alone) == 1 else None

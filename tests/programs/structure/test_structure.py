@@ -393,11 +393,11 @@ def test_an_answer_of_half_the_size_is_said_to_be_enlarged(tmp_path: Path) -> No
 def _with_spare(path: Path, spare: str, normed: bool = False) -> Path:
     """Save a small network with one layer more before its head, which may be run or not."""
     network = nn.Module()
-    network.enc1, network.enc2, network.dec1 = (
+    network.enc1, network.enc2, dec1 = (
         nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
         for a, b in ((3, 4), (4, 8), (8, 4))
     )
-    network.up1 = nn.ConvTranspose2d(8, 4, 2, 2)
+    network.up1, network.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), dec1
     layers = [nn.Conv2d(4, 4, 3, padding=1)] + [nn.BatchNorm2d(4)] * normed
     network.add_module(spare, nn.Sequential(*layers) if normed else layers[0])
     network.out = nn.Conv2d(4, 2, 1)

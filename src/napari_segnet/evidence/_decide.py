@@ -15,7 +15,7 @@ from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.evidence._variants import Variants
 from napari_segnet.graph import BatchNorm, Convolution, Resize, channels
 from napari_segnet.image import Image
-from napari_segnet.programs.structure import ASKED, Candidate, Space
+from napari_segnet.programs.structure import Candidate, Space, with_both_answers
 from napari_segnet.progress import Progress, job
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ MOST_RANKED = 8
 """Candidates that are worth showing."""
 MOST_SHOWN = 4
 """Of these, so many are compared by their answers: three are shown beside one another."""
-PICTURES = 3
-"""So many candidates stand beside one another on the contact sheet."""
 TURNS = 3
 """While other values are tried, a better network may turn up; then these are tried around it."""
 ENLARGED = "no tensor shows whether the output of a coarser level is enlarged, as here"
@@ -194,10 +192,10 @@ def decide(
     first = space.first(MOST_RANKED)
     search = Search.begin(space, first, tensors, image)
     if search is None:
-        return Decision(candidates=_asking(space, first))
+        return Decision(candidates=with_both_answers(space, first))
     best = yield from search.best()
     if best is None:
-        return Decision(candidates=_asking(space, first))
+        return Decision(candidates=with_both_answers(space, first))
     published = isinstance(space, Variants)
     for turn in range(TURNS):
         verdicts = yield from _verdicts(search, best)
@@ -213,8 +211,9 @@ def decide(
         ranked = yield from search.ranked(best, MOST_RANKED, limited=True)
     if best.fit.late > UNCERTAIN:
         verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
+    shown = _shown(search, best, ranked, verdicts)
     return Decision(
-        candidates=_asking(space, _shown(search, best, ranked, verdicts)),
+        candidates=with_both_answers(space, shown),
         verdicts=verdicts,
         fit=best.fit,
         inputs=search.measure.inputs,
@@ -244,23 +243,6 @@ def _shown(
     others.sort(key=lambda one: any(one.choices.get(n, v) != v for n, v in proven.items()))
     found = (best.candidate, *others)[:MOST_RANKED]
     return distinct(found, search.measure, MOST_SHOWN)
-
-
-def _asking(space: Space, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """Return candidates with the other answer to an open question among those that are shown."""
-    for name in ASKED if found else ():
-        best = found[0]
-        values = best.open.get(name, ())
-        others = [value for value in values if value != best.choices.get(name)]
-        if not others or any(one.choices.get(name) == others[0] for one in found[:PICTURES]):
-            continue
-        try:
-            other = space.candidate(best.layout, {**best.choices, name: others[0]})
-        except ValueError:
-            continue
-        left = [one for one in found if one.graph != other.graph]
-        found = (*left[: PICTURES - 1], other, *left[PICTURES - 1 :])
-    return found
 
 
 def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[str, Verdict]]:

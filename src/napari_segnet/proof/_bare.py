@@ -14,7 +14,12 @@ from napari_segnet.graph import BatchNorm, Graph, sizes
 from napari_segnet.image import Image
 from napari_segnet.programs import STRUCTURE
 from napari_segnet.programs.keras import space_of as space_of_order
-from napari_segnet.programs.structure import Candidate, Space, checkpoint_of
+from napari_segnet.programs.structure import (
+    Candidate,
+    Space,
+    checkpoint_of,
+    with_both_answers,
+)
 from napari_segnet.progress import Progress
 from napari_segnet.proof._types import Possible, Recognised
 from napari_segnet.proof._words import in_words, made_of, notes_of
@@ -83,10 +88,14 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
     if has_statistics(first[0].graph):
         decision = yield from decide(settled, load_tensors(checkpoint, first[0].graph), image)
     else:
-        decision = Decision(candidates=first)
+        decision = Decision(candidates=with_both_answers(settled, first))
     shown = _undecided(decision)
-    notes = (*checkpoint.notes, *notes_of(checkpoint, decision))
-    made = [replace(describe(one, decision), notes=notes) for one in shown]
+    # Some notes are of the network that was likeliest before, others of the file.
+    before = describe(first[0], decision).notes
+    of_file = tuple(note for note in checkpoint.notes if note not in before)
+    found = (describe(one, decision) for one in shown)
+    said = notes_of(checkpoint, decision)
+    made = [replace(one, notes=(*of_file, *one.notes, *said)) for one in found]
     varying = [n for n in shown[0].choices if len({one.choices.get(n) for one in shown}) > 1]
     open_ = {name for name, values in shown[0].open.items() if len(values) > 1}
     possible = tuple(
@@ -101,7 +110,7 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
     return Recognised(
         checkpoint=made[0],
         candidates=possible if len(possible) > 1 else (),
-        says=" ".join(notes_of(checkpoint, decision)),
+        says=" ".join(said),
         inputs=decision.inputs,
     )
 
@@ -125,7 +134,7 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
     ]
 
     def by_tensors(one: Candidate, decision: Decision) -> Checkpoint:
-        made = checkpoint_of(weights, one, {})
+        made = checkpoint_of(weights, one, made_of(checkpoint))
         made = replace(made, store=replace(made.store, member=store.member))
         return _known_as(checkpoint, with_halo(family_of(made), made), one, decision)
 

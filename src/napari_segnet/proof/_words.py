@@ -41,6 +41,13 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "bilinear": "bilinear upsampling",
         "bilinear-aligned": "bilinear upsampling with aligned corners",
     },
+    "output_resize": {
+        "none": "an output of the image's size",
+        "nearest": "each pixel of the smaller output copied",
+        "bilinear": "the smaller output enlarged (bilinear)",
+        "bilinear-aligned": "the smaller output enlarged (bilinear with aligned corners)",
+    },
+    "unused_layer": {"none": "each layer run"},
     "norm_place": {
         "after-convolution": "norms before the activations",
         "after-activation": "norms after the activations",
@@ -105,6 +112,8 @@ def in_words(name: str, value: str) -> str:
     known = WORDS.get(name, {}).get(value)
     if known is not None:
         return known
+    if name == "unused_layer":
+        return f"layer {value} left out"
     if name.endswith("activation"):
         value = ACTIVATIONS.get(value, value.replace("leaky-", "LeakyReLU of slope "))
     return f"{name.replace('_', ' ')} {value}"

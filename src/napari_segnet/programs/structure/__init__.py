@@ -10,17 +10,12 @@ trace in shapes is a choice (``_choices.py``), and each candidate is drawn as a 
 from __future__ import annotations
 
 from napari_segnet.programs.structure._habits import ends_as_named
-from napari_segnet.programs.structure._open_ends import ASKED
+from napari_segnet.programs.structure._open_ends import with_both_answers
 from napari_segnet.programs.structure._read import read_structure
 from napari_segnet.programs.structure._types import Candidate, Space
 from napari_segnet.programs.structure.program import Structure, checkpoint_of
 
 __all__ = [
-    "ASKED",
-    "Candidate",
-    "Space",
-    "Structure",
-    "checkpoint_of",
-    "ends_as_named",
-    "read_structure",
-]
+    "Candidate", "Space", "Structure", "checkpoint_of", "ends_as_named", "read_structure",
+    "with_both_answers",
+]  # fmt: skip

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._topology import RESIZINGS, Topology
+from napari_segnet.programs.structure._types import Candidate, Space
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["ASKED", "open_ends"]
+__all__ = ["open_ends", "questions", "with_both_answers"]
 
 ASKED = ("unused_layer", "output_resize")
 """Choices that no file decides wherever they are open: users are asked, and shown both answers."""
+SHOWN = 3
+"""So many candidates stand beside one another on the contact sheet."""
+ENLARGED = (
+    "Please check: the network has fewer steps up than down, so its output is smaller than the "
+    "image. It is enlarged here ({value}); no tensor says whether the network's own code does so. "
+    "For the other way, set output_resize to {other}."
+)
+RUN = (
+    "Please check: the layer {layer} is run here, but no tensor says so: the network closes "
+    "without it, too. To leave it out, set unused_layer to {layer}."
+)
+LEFT_OUT = (
+    "Please check: the layer {layer} is left out here, but no tensor says so: the network closes "
+    "with it, too. To run it, set unused_layer to none."
+)
 
 WHY_ENLARGED = (
     "the network has fewer steps up than down; no tensor shows if its code enlarges the output: "
@@ -61,3 +77,49 @@ def _perhaps_unused(parts: Sequence[Part], topology: Topology) -> Unit | None:
         and (normed or names.count(pattern(unit.layer.name)) == 1)
     ]  # fmt: skip
     return alone[0] if rises and len(alone) == 1 else None
+
+
+def questions(candidate: Candidate, overrides: Collection[str]) -> tuple[str, ...]:
+    """Return what users are asked of a network, as the file cannot tell, and what to set.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        The network.
+    overrides : collection of str
+        Choices that users have made: of these, nothing is asked.
+    """
+    found = []
+    enlarged = candidate.choices.get("output_resize")
+    if enlarged is not None and "output_resize" not in overrides:
+        other = "bilinear" if enlarged == "nearest" else "nearest"
+        found.append(ENLARGED.format(value=enlarged, other=other))
+    unused = candidate.choices.get("unused_layer")
+    if unused is not None and "unused_layer" not in overrides:
+        layer = next(value for value in candidate.open["unused_layer"] if value != "none")
+        found.append((RUN if unused == "none" else LEFT_OUT).format(layer=layer))
+    return tuple(found)
+
+
+def with_both_answers(space: Space, found: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return candidates with both answers to each question among those that are shown.
+
+    Parameters
+    ----------
+    space : Space
+        Of the file.
+    found : sequence of Candidate
+        The best first; the first one stays there.
+    """
+    for name in ASKED if found else ():
+        best = found[0]
+        other = next((v for v in best.open.get(name, ()) if v != best.choices.get(name)), None)
+        if other is None or any(one.choices.get(name) == other for one in found[:SHOWN]):
+            continue
+        try:
+            beside = space.candidate(best.layout, {**best.choices, name: other})
+        except ValueError:
+            continue  # the question is answered
+        left = [one for one in found if one.graph != beside.graph]
+        found = (*left[: SHOWN - 1], beside, *left[SHOWN - 1 :])
+    return tuple(found)

@@ -11,6 +11,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import channels, sizes, tensors
+from napari_segnet.programs.structure._open_ends import questions
 from napari_segnet.programs.structure._read import common_dtype, read_structure
 from napari_segnet.programs.structure._space import OTHER
 from napari_segnet.programs.structure._types import Candidate, Space
@@ -25,19 +26,6 @@ PREPARE = Known(
 UNKNOWN_PURPOSE = (
     "The purpose of this network is not known: it has no skip connections, and no poolings or as "
     "many channels out as in. It may clean, enlarge or compress images instead of labelling them."
-)
-ENLARGED = (
-    "Please check: the network has fewer steps up than down, so its output is smaller than the "
-    "image. It is enlarged here ({value}); no tensor says whether the network's own code does so. "
-    "For the other way, set output_resize to {other}."
-)
-RUN = (
-    "Please check: the layer {layer} is run here, but no tensor says so: the network closes "
-    "without it, too. To leave it out, set unused_layer to {layer}."
-)
-LEFT_OUT = (
-    "Please check: the layer {layer} is left out here, but no tensor says so: the network closes "
-    "with it, too. To run it, set unused_layer to none."
 )
 ADDED = {
     "norm_use": "once", "recurrence": "none", "branch_mean": "mean", "unused_layer": "none",
@@ -160,7 +148,7 @@ def checkpoint_of(
     notes: tuple[str, ...] = (
         (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
     )
-    notes += _questions(candidate, overrides)
+    notes += questions(candidate, overrides)
     facts = {"family": read, "program": read, "graph": structure}
     if purpose is not None:
         facts["task"] = purpose
@@ -174,20 +162,6 @@ def checkpoint_of(
         known={**checkpoint.known, **known, **facts},
         notes=notes,
     )
-
-
-def _questions(candidate: Candidate, overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what the user is asked, as the file cannot tell: with what to set for the other."""
-    found = []
-    enlarged = candidate.choices.get("output_resize")
-    if enlarged is not None and "output_resize" not in overrides:
-        other = "bilinear" if enlarged == "nearest" else "nearest"
-        found.append(ENLARGED.format(value=enlarged, other=other))
-    unused = candidate.choices.get("unused_layer")
-    if unused is not None and "unused_layer" not in overrides:
-        layer = next(v for v in candidate.open["unused_layer"] if v != "none")
-        found.append((RUN if unused == "none" else LEFT_OUT).format(layer=layer))
-    return tuple(found)
 
 
 def _known(candidate: Candidate, name: str, overrides: Mapping[str, Any]) -> Known:

@@ -433,6 +433,21 @@ def test_a_layer_that_is_like_the_others_is_run_without_a_question(tmp_path: Pat
     assert "unused_layer" not in found.hparams
 
 
+def test_a_step_up_that_is_named_like_the_block_behind_it_is_no_layer_of_it(tmp_path: Path) -> None:
+    path, network = tmp_path / "net.pth", nn.Module()
+    for name, (a, b) in {"layer1": (1, 4), "layer2": (4, 8), "layer3": (8, 4)}.items():
+        if name == "layer3":
+            network.layer3_up = nn.ConvTranspose2d(8, 4, 2, 2)
+        block = nn.Sequential(
+            nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Conv2d(b, b, 3, padding=1)
+        )
+        block.shortcut = nn.Conv2d(a, b, 1)
+        network.add_module(name, block)
+    network.last = nn.Conv2d(4, 1, 1)
+    found = opened(saved(network, path))[1].first(1)[0]
+    assert found.layout.startswith("2-levels-1-skips")
+
+
 def test_padding_that_is_recorded_beside_the_tensors_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save({"padding": True, "state_dict": BARE["two lists"][0]().state_dict()}, path)

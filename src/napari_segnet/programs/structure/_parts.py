@@ -168,12 +168,10 @@ def _residuals(left: list[Unit]) -> list[Part]:
         owner = _owner(unit.layer.name)
         if not owner or unit not in left:
             continue
-        # Layers of a block are named ``block.conv1`` or ``block_1``.
-        held = (f"{owner}.", f"{owner}_")
-        inside = [one for one in left if one.layer.name.startswith(held) and one != unit]
-        part = _with_shortcut(owner, inside, unit)
+        part = _block_of(owner, unit, left)
         if part is None:
             continue
+        inside = part.units
         found.append(part)
         rest = inside[0].layer.name.removeprefix(f"{owner}.")
         inner[pattern(owner), pattern(rest)] += 1
@@ -181,6 +179,19 @@ def _residuals(left: list[Unit]) -> list[Part]:
         for one in part.all_units:
             left.remove(one)
     return found + _same_kind(left, set(inner), kinds)
+
+
+def _block_of(owner: str, beside: Unit, left: Sequence[Unit]) -> Part | None:
+    """Return the block of a shortcut; its layers are named ``block.conv1``, or also ``block_1``.
+
+    ``block_up`` beside ``block.conv1`` is another layer.
+    """
+    for held in ((f"{owner}.",), (f"{owner}.", f"{owner}_")):
+        inside = [one for one in left if one.layer.name.startswith(held) and one != beside]
+        part = _with_shortcut(owner, inside, beside)
+        if part is not None:
+            return part
+    return None
 
 
 def _stem(left: list[Unit]) -> list[Part]:

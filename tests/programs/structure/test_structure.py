@@ -448,6 +448,18 @@ def test_a_step_up_that_is_named_like_the_block_behind_it_is_no_layer_of_it(tmp_
     assert found.layout.startswith("2-levels-1-skips")
 
 
+def test_inside_a_sequential_no_skip_connection_is_added(tmp_path: Path) -> None:
+    network = nn.Module()
+    network.encoder = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1)
+    )
+    network.decoder = nn.Sequential(
+        nn.ConvTranspose2d(8, 8, 2, 2), nn.ReLU(), nn.Dropout(), nn.Conv2d(8, 1, 3, padding=1)
+    )
+    found = opened(saved(network, tmp_path / "net.pth"))[1]
+    assert all("-0-skips-" in layout for layout in found.layouts[:3])
+
+
 def test_padding_that_is_recorded_beside_the_tensors_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save({"padding": True, "state_dict": BARE["two lists"][0]().state_dict()}, path)

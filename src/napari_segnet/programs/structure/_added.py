@@ -61,7 +61,7 @@ def added(parts: Sequence[Part], topology: Topology, last: bool = True) -> Topol
     channels, places = parts[topology.steps[0].part].inputs(False), 1
     natural: dict[int, tuple[int, int]] = {}
     steps: list[Step] = []
-    paired = True
+    paired, before = True, -1
     for step in topology.steps:
         if step.before == "pool":
             if not up:
@@ -71,6 +71,9 @@ def added(parts: Sequence[Part], topology: Topology, last: bool = True) -> Topol
         up |= step.before in RESIZINGS
         place, width = natural.get(level, (0, 0))
         ends = step.transposed and level == 1 and not last
+        # Inside a Sequential nothing is joined.
+        ends |= parts[step.part].gap is not None and before == step.part - 1
+        before = step.part
         if up and place and width == channels and step.before != "pool" and not ends:
             natural.pop(level)
             paired &= not step.transposed and step.before == "none"

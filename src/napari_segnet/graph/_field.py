@@ -74,9 +74,9 @@ def receptive_field(graph: Graph) -> tuple[int, ...] | None:
         return None
     field: list[int] = []
     for axis in range(graph.ndim):
-        same = next((other for other in range(axis) if _are_alike(graph, axis, other)), axis)
-        if same < axis:
-            field.append(field[same])
+        like = _first_like(graph, axis)
+        if like < axis:
+            field.append(field[like])
             continue
         axis_size = _AxisSize.of(graph, axis)
         if axis_size is None:
@@ -103,15 +103,17 @@ def sizes(graph: Graph) -> Size | None:
     only = graph.image.operation
     if isinstance(only, Image) and only.size:
         return _only(graph, only.size)
-    found: list[_AxisSize | None] = []
+    known: list[_AxisSize] = []
+    minima: list[int] = []
     for axis in range(graph.ndim):
-        same = next((other for other in range(axis) if _are_alike(graph, axis, other)), axis)
-        found.append(_AxisSize.of(graph, axis) if same == axis else found[same])
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
-        return None
+        like = _first_like(graph, axis)
+        found = known[like] if like < axis else _AxisSize.of(graph, axis)
+        if found is None:
+            return None
+        known.append(found)
+        minima.append(minima[like] if like < axis else _minimum(graph, axis, found))
     return Size(
-        minimum=tuple(_minimum(graph, axis, one) for axis, one in enumerate(known)),
+        minimum=tuple(minima),
         multiple=tuple(one.multiple for one in known),
         stride=tuple(one.stride for one in known),
         remainder=tuple(one.example % one.multiple for one in known),
@@ -213,6 +215,11 @@ def _lengths_of(graph: Graph, axis: int) -> Callable[[int], dict[str, int] | Non
     return lengths
 
 
+def _first_like(graph: Graph, axis: int) -> int:
+    """Return the first axis that is as this one; itself if none before it is."""
+    return next((other for other in range(axis) if _are_alike(graph, axis, other)), axis)
+
+
 def _are_alike(graph: Graph, axis: int, other: int) -> bool:
     """Tell if every operation has the same numbers for two axes."""
     for node in graph.nodes:
@@ -253,9 +260,10 @@ def _minimum(graph: Graph, axis: int, size: _AxisSize) -> int:
 
     def taken(steps: int) -> bool:
         n = first + steps * size.multiple
-        lengths = node_lengths(graph, axis, n)
+        lengths = measured(n)
         return lengths is not None and _loss(graph, n, lengths) == size.loss
 
+    measured = _lengths_of(graph, axis)
     first = size.example % size.multiple or size.multiple
     low, high = 0, (size.example - first) // size.multiple
     while low < high:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from napari_segnet.evidence import Fit, margin
+from napari_segnet.evidence._divergence import divergence
 from napari_segnet.evidence._fit import CREDIT, credit, distinct, gain
-from napari_segnet.evidence._runner import divergence
 
 
 def normal(mean, variance):

@@ -30,12 +30,13 @@ def distinct(found: Sequence[Candidate], measure: Measure, most: int) -> tuple[C
     most : int
         So many different ones are looked for; those behind them stay as they are.
     """
+    first = measure.answers([one.graph for one in found[:most]])
     kept: list[Candidate] = []
     answers: list[torch.Tensor] = []
     for at, one in enumerate(found):
         if len(kept) == most:
             return (*kept, *found[at:])
-        answer = measure.answer(one.graph)
+        answer = first[at] if at < most else measure.answer(one.graph)
         if answer is None:
             if not kept:
                 return tuple(found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_segnet.evidence._fit import Fit, distinct
@@ -97,6 +98,20 @@ class Measure:
             # Shapes that do not meet: one more way in which a candidate can be wrong.
             return None
 
+    def fits(
+        self, graphs: Sequence[Graph], against: Fit | None = None, most: int = 0
+    ) -> list[Fit | None]:
+        """Return how well each of some graphs fits, measured at once; see :meth:`fit`."""
+        from napari_segnet.evidence._at_once import at_once
+
+        return at_once([partial(self.fit, one, against=against, most=most) for one in graphs])
+
+    def answers(self, graphs: Sequence[Graph]) -> list[torch.Tensor | None]:
+        """Return what each of some graphs answers, see :meth:`answer`, found at once."""
+        from napari_segnet.evidence._at_once import at_once
+
+        return at_once([partial(self.answer, one) for one in graphs])
+
     def answer(self, graph: Graph) -> torch.Tensor | None:
         """Return what a graph answers to the first picture; None if it cannot take it.
 
@@ -133,13 +148,16 @@ class Measure:
         """Try ways to normalise; the first norms remember which it was."""
         import torch
 
+        from napari_segnet.evidence._at_once import at_once
         from napari_segnet.evidence._runner import Runner
 
-        found = {}
-        for how in NORMALIZATIONS:
+        def tried(how: str) -> float:
             shown = torch.from_numpy(normalized(self.pictures, how))
             fit = Runner(self._tensors, shown, stored=True).divergences(graph, first=FIRST_NORMS)
-            found[how] = sum(fit.values()) / len(fit) if fit else math.inf
+            return sum(fit.values()) / len(fit) if fit else math.inf
+
+        apart = at_once([partial(tried, how) for how in NORMALIZATIONS])
+        found = dict(zip(NORMALIZATIONS, apart, strict=True))
         # Of those that fit about alike, the most frequent: they stand in this order.
         best = next(how for how in found if found[how] <= TIE * min(found.values()))
         others = sorted((how for how in found if how != best), key=lambda how: found[how])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import ChainMap, Counter
+import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_segnet.evidence._divergence import divergence, misfit
 from napari_segnet.evidence._matched import shares
 from napari_segnet.graph import BatchNorm, Graph, Image, Node, channels, needed
 from napari_segnet.graph.build import At, layers_of
@@ -17,7 +20,7 @@ from napari_segnet.progress import check_cancelled
 if TYPE_CHECKING:
     from napari_segnet.evidence._matched import Moments
 
-__all__ = ["Runner", "divergence", "misfit"]
+__all__ = ["Runner"]
 
 MOST_KEPT = 300_000_000
 """Bytes of answers that are kept: of the last graphs, so that others go on from there."""
@@ -28,18 +31,6 @@ Measure = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tenso
 FIRST = 3
 """A first norm may be one that was never trained."""
 
-ALIVE = 1e-6
-"""A channel whose stored variance is less than this share of the largest is dead: a ReLU that
-never fires. What comes to it says nothing."""
-FLOOR = 1e-3
-"""Of the median variance, added to both variances: differences below it are rounding."""
-FINE = 0.01
-"""Standard deviations: what a running mean or the logarithm of one may be off by, whatever else."""
-FEW, MOST_WEIGHT = 8, 1.5
-"""So many channels weigh once. More weigh more, but not for long: foreign pictures shift many
-channels of a layer together."""
-FARTHEST = 1e6
-
 
 class Runner:
     """Runs graphs over the same tensors and the same pictures, up to their last norm.
@@ -47,7 +38,7 @@ class Runner:
     Norms are run as in the training, by the mean and variance of what comes to them, of all
     pictures as one batch. So what an earlier layer makes of a foreign picture does not add up on
     the way: where the input of a norm is not what the file says, it is the doing of the layers
-    right before it.
+    right before it. Several threads may measure graphs at once, none of which is kept.
 
     Parameters
     ----------
@@ -75,7 +66,6 @@ class Runner:
         count = len(pictures)
         self._even = torch.full((count, 1), 1 / count, dtype=torch.float64)
         self._matched = matched
-        self._first = -1
         self._shares: dict[int, torch.Tensor] = {}
         self._seen: dict[int, Moments] = {}
         self._numbers: dict[Any, int] = {}
@@ -84,6 +74,7 @@ class Runner:
         self._moments: dict[int, Moments] = {}
         self._found: dict[Any, float] = {}
         self._built: dict[Any, list[Any]] = {}
+        self._lock = threading.Lock()
 
     @torch.inference_mode()
     def divergences(
@@ -119,14 +110,14 @@ class Runner:
             return {}
         graph = needed(graph, tuple(node.name for node in norms))
         numbers = self._numbered(graph)
-        self._first = numbers[norms[0].name]
 
         def found() -> dict[str, float]:
             return self._of_norms(norms, numbers, divergence)
 
         wanted = {numbers[n.name] for n in norms if keep or numbers[n.name] not in self._moments}
         if wanted and not (enough and enough(found())):
-            self._run(graph, numbers, wanted, keep, lambda: bool(enough and enough(found())))
+            run = _Run(numbers=numbers, wanted=wanted, first=numbers[norms[0].name], keep=keep)
+            self._run(graph, run, lambda: bool(enough and enough(found())))
         return found()
 
     def misfits(self, graph: Graph, names: Collection[str]) -> dict[str, float]:
@@ -183,20 +174,18 @@ class Runner:
         for node in graph.nodes:
             inputs = tuple(found[name] for name in node.inputs)
             own = (node.operation, inputs, tuple(sorted(node.tensors.items())))
-            found[node.name] = self._numbers.setdefault(own, len(self._numbers))
+            if own not in self._numbers:
+                with self._lock:
+                    self._numbers.setdefault(own, len(self._numbers))
+            found[node.name] = self._numbers[own]
         return found
 
-    def _run(
-        self,
-        graph: Graph,
-        numbers: dict[str, int],
-        wanted: set[int],
-        keep: bool,
-        enough: Callable[[], bool],
-    ) -> None:
-        # Where answers are kept, all of them are: what is paused are the last ones alone.
-        known = self._answers if keep else ChainMap(self._answers, self._paused)
-        nodes = self._to_run(graph, numbers, wanted, known)
+    def _run(self, graph: Graph, run: _Run, enough: Callable[[], bool]) -> None:
+        numbers, keep = run.numbers, run.keep
+        with self._lock:
+            # Where answers are kept, all of them are: what is paused are the last ones alone.
+            known = dict(self._answers) if keep else {**self._paused, **self._answers}
+        nodes = _to_run(graph, run, known)
         fresh = [node for node in nodes if numbers[node.name] not in known]
         uses = Counter(name for node in fresh for name in node.inputs)
         counts = channels(graph)
@@ -209,38 +198,22 @@ class Runner:
                 continue
             inputs = [answers[name] for name in node.inputs]
             incoming = counts[node.inputs[0]] if node.inputs else 0
-            answers[node.name] = self._answer(node, incoming, number, inputs)
+            answers[node.name] = self._answer(node, incoming, run, inputs)
             for name in node.inputs:
                 uses[name] -= 1
                 if not keep and uses[name] < 1:
                     answers.pop(name, None)
-            if number in wanted and not keep and enough():
+            if number in run.wanted and not keep and enough():
                 # It may have to be measured at its other norms, too.
                 left = {numbers[name]: answer for name, answer in answers.items()}
                 fresh_ones = {n: one for n, one in left.items() if n not in self._answers}
-                _remember(self._paused, fresh_ones, MOST_PAUSED)
+                with self._lock:
+                    _remember(self._paused, fresh_ones, MOST_PAUSED)
                 return
         if keep:
             left = {numbers[name]: answer for name, answer in answers.items()}
-            _remember(self._answers, left, MOST_KEPT)
-
-    def _to_run(
-        self,
-        graph: Graph,
-        numbers: dict[str, int],
-        wanted: set[int],
-        known: Mapping[int, torch.Tensor],
-    ) -> list[Node]:
-        """Return the nodes that the wanted ones need, but none behind a known answer."""
-        want, found = set[str](), list[Node]()
-        for node in reversed(graph.nodes):
-            number = numbers[node.name]
-            if number in wanted or node.name in want:
-                found.append(node)
-                # A norm is measured while it runs: what comes to it is needed again.
-                if number not in known:
-                    want.update(node.inputs)
-        return found[::-1]
+            with self._lock:
+                _remember(self._answers, left, MOST_KEPT)
 
     @torch.inference_mode()
     def answer(self, graph: Graph, pictures: torch.Tensor) -> torch.Tensor:
@@ -270,13 +243,13 @@ class Runner:
         return torch.cat([found[name] for name in graph.outputs], dim=1)
 
     def _answer(
-        self, node: Node, incoming: int, number: int, inputs: list[torch.Tensor]
+        self, node: Node, incoming: int, run: _Run, inputs: list[torch.Tensor]
     ) -> torch.Tensor:
         if isinstance(node.operation, Image):
             return self._pictures
         layers = self._layers(node, incoming)
         if isinstance(node.operation, BatchNorm):
-            return self._normed(layers[0], node.operation, number, inputs[0])
+            return self._normed(layers[0], node, run, inputs[0])
         return _through(layers, inputs)
 
     def _layers(self, node: Node, incoming: int) -> list[Any]:
@@ -305,13 +278,16 @@ class Runner:
                 raise ValueError(f"{name} is {tuple(state[role].shape)}, not {tuple(there.shape)}")
         layer.load_state_dict(state, assign=True)
 
-    def _normed(self, layer: Any, own: BatchNorm, number: int, x: torch.Tensor) -> torch.Tensor:
+    def _normed(self, layer: Any, node: Node, run: _Run, x: torch.Tensor) -> torch.Tensor:
+        own, number = node.operation, run.numbers[node.name]
+        assert isinstance(own, BatchNorm)
         variance, own_mean, centred = _spread(x)
         stored = layer.running_mean.double(), layer.running_var.double()
         self._seen[number] = (own_mean.double(), variance.double(), *stored)
-        if self._matched and number == self._first:
+        if self._matched and number == run.first:
             self._shares[number] = torch.from_numpy(shares(self._seen[number]))[:, None]
-        mean, variance = self._together(own_mean, variance)
+        weights = self._shares.get(run.first, self._even)
+        mean, variance = _together(own_mean, variance, weights)
         self._moments[number] = (mean[0].double(), variance[0].double(), *stored)
         if self._stored:
             y: torch.Tensor = layer(x)
@@ -322,15 +298,38 @@ class Runner:
         shift = shift if layer.bias is None else shift + layer.bias
         return torch.addcmul(shift[..., None], centred, scale[..., None]).view_as(x)
 
-    def _together(
-        self, mean: torch.Tensor, variance: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and variance over all pictures as one batch, ``(1, channels)`` each."""
-        weights = self._shares.get(self._first, self._even)
-        all_mean = (weights * mean).sum(0, keepdim=True)
-        apart = (mean - all_mean) ** 2
-        whole = (weights * (variance + apart)).sum(0, keepdim=True)
-        return all_mean.to(mean.dtype), whole.to(mean.dtype)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One graph on its way: the number of each node, those that are measured, its first norm."""
+
+    numbers: Mapping[str, int]
+    wanted: Collection[int]
+    first: int
+    keep: bool
+
+
+def _to_run(graph: Graph, run: _Run, known: Mapping[int, torch.Tensor]) -> list[Node]:
+    """Return the nodes that the wanted ones need, but none behind a known answer."""
+    want, found = set[str](), list[Node]()
+    for node in reversed(graph.nodes):
+        number = run.numbers[node.name]
+        if number in run.wanted or node.name in want:
+            found.append(node)
+            # A norm is measured while it runs: what comes to it is needed again.
+            if number not in known:
+                want.update(node.inputs)
+    return found[::-1]
+
+
+def _together(
+    mean: torch.Tensor, variance: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and variance over all pictures as one batch, ``(1, channels)`` each."""
+    all_mean = (weights * mean).sum(0, keepdim=True)
+    apart = (mean - all_mean) ** 2
+    whole = (weights * (variance + apart)).sum(0, keepdim=True)
+    return all_mean.to(mean.dtype), whole.to(mean.dtype)
 
 
 def _remember(
@@ -364,78 +363,3 @@ def _through(layers: list[Any], inputs: list[torch.Tensor]) -> torch.Tensor:
     for layer in others:
         x = layer(x)
     return x
-
-
-def divergence(
-    mean: torch.Tensor, variance: torch.Tensor, to_mean: torch.Tensor, to_variance: torch.Tensor
-) -> float:
-    """Return the median over channels of the divergence of two normal distributions, in nats.
-
-    Parameters
-    ----------
-    mean, variance, to_mean, to_variance : Tensor
-        ``(channels,)``: what came, and what the file says.
-
-    Returns
-    -------
-    float
-        NaN where the file says nothing: numbers with which a norm begins, or all channels dead.
-        Infinity where what came is no number.
-    """
-    apart = _apart(mean, variance, to_mean, to_variance)
-    if isinstance(apart, float):
-        return apart
-    shift, ratio = apart
-    return float((0.5 * (ratio + shift**2 - 1 - torch.log(ratio))).median())
-
-
-def misfit(
-    mean: torch.Tensor, variance: torch.Tensor, to_mean: torch.Tensor, to_variance: torch.Tensor
-) -> float:
-    """Return how unlikely it is that these are of one network: minus a logarithm, up to a constant.
-
-    How far pictures are from those of the training is not known; so the means and the variances
-    of all channels are taken to differ by one amount each, which is what they differ by: that of
-    the true network is the least. Parameters are those of :func:`divergence`.
-
-    Returns
-    -------
-    float
-        The logarithms of the mean differences of both, more where there are more channels; NaN
-        where the file says nothing.
-    """
-    apart = _apart(mean, variance, to_mean, to_variance)
-    if isinstance(apart, float):
-        return apart if math.isnan(apart) else 2 * MOST_WEIGHT * math.log(FARTHEST)
-    shift, ratio = apart
-    weight = min(math.sqrt(len(shift) / FEW), MOST_WEIGHT)
-    return weight * sum(
-        math.log(min(_usual(one), FARTHEST) + FINE) for one in (shift, 0.5 * torch.log(ratio))
-    )
-
-
-def _usual(values: torch.Tensor) -> float:
-    """Return the mean size; what is far beyond the median counts as three times that."""
-    sizes = values.abs()
-    return float(torch.minimum(sizes, 3 * sizes.median()).mean())
-
-
-def _apart(
-    mean: torch.Tensor, variance: torch.Tensor, to_mean: torch.Tensor, to_variance: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor] | float:
-    """Return the shifts in standard deviations and the ratios of the variances, channel by channel.
-
-    NaN where the file says nothing, infinity where what came is no number.
-    """
-    untrained = bool((to_mean == 0).all()) and bool((to_variance == 1).all())
-    alive = to_variance > ALIVE * to_variance.max()
-    if untrained or not bool(alive.any()):
-        return math.nan
-    if not bool((torch.isfinite(mean) & torch.isfinite(variance)).all()):
-        return math.inf
-    mean, variance, to_mean, to_variance = (
-        one[alive] for one in (mean, variance, to_mean, to_variance)
-    )
-    least = FLOOR * to_variance.median()
-    shift = (mean - to_mean) / torch.sqrt(to_variance + least)
-    return shift, (variance + least) / (to_variance + least)

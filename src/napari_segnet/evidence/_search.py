@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Self
 
+from napari_segnet.evidence._ahead import Ahead, Key, key_of
 from napari_segnet.evidence._fit import Fit, credit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
 from napari_segnet.evidence._measure import Measure, has_norms
@@ -55,12 +57,10 @@ SLIGHT = 1e-6
 """Logarithms: what is so little likelier is rounding."""
 ENOUGH_NORMS = 8
 """How many norms that differ tell enough of another value of a choice."""
+AT_ONCE = 2
+"""So many are measured at once where one may make the others needless."""
 JOINED = ("join", "up_activation")
 """Choices of a decoder: they have to be found anew for another topology."""
-
-
-Key = tuple[str, frozenset[tuple[str, str]]]
-"""Layout, and the other choices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Search:
 
     def __init__(self, space: Space, measure: Measure) -> None:
         self.measure = measure
-        self._space = space
+        self._space, self._ahead = space, Ahead(space, measure)
         self._found: dict[Key, Judged | None] = {}
         self._full: dict[Key, Key] = {}
         self._kept = set[Key]()
@@ -132,21 +132,22 @@ class Search:
         ``keep``, ``against`` and ``most`` are those of :meth:`Measure.fit`; ``whole``: at all of
         its norms, though some were measured before.
         """
-        asked = _key(layout, choices)
+        asked = key_of(layout, choices)
         key = self._full.get(asked, asked)
         if self._is_known(key, keep or whole):
             return self._found[key]
         check_cancelled()
         try:
-            candidate = self._space.candidate(layout, dict(key[1]))
+            candidate = self._ahead.candidate(key)
         except ValueError:
             self._found[key] = None
             return None
         # What was not said is as is likeliest: one network has one entry.
-        key = self._full[asked] = _key(candidate.layout, candidate.choices)
+        key = self._full[asked] = _key(candidate)
         if self._is_known(key, keep or whole):
             return self._found[key]
-        fit = self.measure.fit(candidate.graph, keep, against.fit if against else None, most)
+        beside = against.fit if against else None
+        fit = self._ahead.fit(key, candidate, keep, beside, most)
         made = None if fit is None else Judged(candidate=candidate, fit=fit)
         self._found[key] = made
         if made is not None and self._limited:
@@ -162,7 +163,10 @@ class Search:
     def best(self) -> Steps:
         """Return the best network that the walk finds."""
         leader: Judged | None = None
-        for layout in self._space.layouts[:MOST_LAYOUTS]:
+        layouts = self._space.layouts[:MOST_LAYOUTS]
+        for at, layout in enumerate(layouts):
+            if leader is not None:
+                self._begin([(one, {}) for one in layouts[at : at + AT_ONCE]], leader)
             found = yield from self.judged(layout, {}, keep=leader is None, against=leader)
             if found and (leader is None or self._score(found) > self._score(leader)):
                 leader = yield from self._whole(found)
@@ -191,8 +195,9 @@ class Search:
             return next((one for one in self.by_layout() if one.candidate.layout == value), None)
         choices[name] = value
         free = [other for pair in PAIRS if name in pair for other in pair if other != name]
-        found = []
-        for varied in self._variants(best.candidate, choices, free):
+        found, variants = [], list(self._variants(best.candidate, choices, free))
+        self._begin([(layout, varied) for varied in variants], best, ENOUGH_NORMS)
+        for varied in variants:
             made = yield from self.judged(layout, varied, against=best, most=ENOUGH_NORMS)
             if made is not None:
                 found.append(made)
@@ -231,18 +236,19 @@ class Search:
         whole = set[Key]()
         for _ in range(FINALISTS):
             first = self._different(LED)
-            part = next((one for one in first if self._is_part(one, best, whole)), None)
-            if part is None:
+            parts = [one.candidate for one in first if self._is_part(one, best, whole)]
+            if not parts:
                 break
-            own = part.candidate
-            whole.add(_key(own.layout, own.choices))
+            self._ahead.measure({_key(one): one for one in parts[:AT_ONCE]}, None, 0)
+            own = parts[0]
+            whole.add(_key(own))
             yield from self.judged(own.layout, own.choices, whole=True)
         return self._different(most)
 
     @staticmethod
     def _is_part(one: Judged, best: Judged, whole: Container[Key]) -> bool:
         """Tell if a network was measured at its first norms alone."""
-        key = _key(one.candidate.layout, one.candidate.choices)
+        key = _key(one.candidate)
         return len(one.fit.norms) < len(best.fit.norms) and key not in whole
 
     def _different(self, most: int) -> tuple[Judged, ...]:
@@ -272,8 +278,24 @@ class Search:
         for other in others[:MET]:
             possible = other.candidate.open
             choices = {n: v for n, v in best.candidate.choices.items() if v in possible.get(n, ())}
-            for varied in self._variants(other.candidate, choices, JOINED):
-                yield from self.judged(other.candidate.layout, varied, against=best)
+            layout = other.candidate.layout
+            variants = list(self._variants(other.candidate, choices, JOINED))
+            self._begin([(layout, varied) for varied in variants], best)
+            for varied in variants:
+                yield from self.judged(layout, varied, against=best)
+
+    def _begin(
+        self, wanted: Sequence[tuple[str, Mapping[str, str]]], against: Judged, most: int = 0
+    ) -> None:
+        """Measure those of some candidates at once that are not known; see :meth:`judged`."""
+        found = {}
+        for layout, choices in wanted:
+            asked = key_of(layout, choices)
+            with suppress(ValueError):
+                one = self._ahead.candidate(self._full.get(asked, asked))
+                if _key(one) not in self._found:
+                    found[_key(one)] = one
+        self._ahead.measure(found, against.fit, most)
 
     def _variants(
         self, candidate: Candidate, choices: Mapping[str, str], free: Iterable[str]
@@ -309,7 +331,9 @@ class Search:
         """
         candidate = best.candidate
         found, most = best, 0.0
-        for varied in self._variants(candidate, candidate.choices, names):
+        variants = list(self._variants(candidate, candidate.choices, names))
+        self._begin([(candidate.layout, varied) for varied in variants], best, ENOUGH_NORMS)
+        for varied in variants:
             made = yield from self.judged(candidate.layout, varied, False, best, ENOUGH_NORMS)
             if made is None or made.candidate.graph == candidate.graph:
                 continue
@@ -350,8 +374,8 @@ class Search:
         return lead if whole else min(lead, self._lead)
 
 
-def _key(layout: str, choices: Mapping[str, str]) -> Key:
-    return layout, frozenset((n, value) for n, value in choices.items() if n != "layout")
+def _key(candidate: Candidate) -> Key:
+    return key_of(candidate.layout, candidate.choices)
 
 
 ORDER = ("norm_place", "join", "skip", "up_activation", "activation", "pooling", "dilation")

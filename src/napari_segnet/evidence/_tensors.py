@@ -9,6 +9,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import arranged, open_weights
 from napari_segnet.errors import BrokenWeightsError
 from napari_segnet.graph import Graph, tensors
+from napari_segnet.torch_import import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ def load_tensors(checkpoint: Checkpoint, graph: Graph) -> Mapping[str, torch.Ten
     BrokenWeightsError
         If the file is another one than was recognised.
     """
+    import_torch()
     store, wanted = checkpoint.store, tensors(graph)
     found: dict[str, torch.Tensor] = {}
     for weights in open_weights(checkpoint.path, store.member):

@@ -8,12 +8,14 @@ field; from a length to the lengths of all nodes, whether a size can be taken at
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 from napari_segnet.checkpoint import Size
 from napari_segnet.graph._arrays import Dense, MatrixProduct, Permute, Reshape
 from napari_segnet.graph._graph import Graph, Node
+from napari_segnet.graph._operation import Operation
 from napari_segnet.graph._pointwise import Image
 from napari_segnet.graph._shapes import shapes
 from napari_segnet.graph._windows import GlobalPooling
@@ -70,8 +72,12 @@ def receptive_field(graph: Graph) -> tuple[int, ...] | None:
     """
     if not all(node.operation.bounded for node in graph.nodes):
         return None
-    field = []
+    field: list[int] = []
     for axis in range(graph.ndim):
+        like = _first_like(graph, axis)
+        if like < axis:
+            field.append(field[like])
+            continue
         axis_size = _AxisSize.of(graph, axis)
         if axis_size is None:
             return None
@@ -97,12 +103,17 @@ def sizes(graph: Graph) -> Size | None:
     only = graph.image.operation
     if isinstance(only, Image) and only.size:
         return _only(graph, only.size)
-    found = [_AxisSize.of(graph, axis) for axis in range(graph.ndim)]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
-        return None
+    known: list[_AxisSize] = []
+    minima: list[int] = []
+    for axis in range(graph.ndim):
+        like = _first_like(graph, axis)
+        found = known[like] if like < axis else _AxisSize.of(graph, axis)
+        if found is None:
+            return None
+        known.append(found)
+        minima.append(minima[like] if like < axis else _minimum(graph, axis, found))
     return Size(
-        minimum=tuple(_minimum(graph, axis, one) for axis, one in enumerate(known)),
+        minimum=tuple(minima),
         multiple=tuple(one.multiple for one in known),
         stride=tuple(one.stride for one in known),
         remainder=tuple(one.example % one.multiple for one in known),
@@ -150,11 +161,11 @@ class _AxisSize:
         if any(found[name] != 1 for name in graph.outputs):
             return None
         stride = math.lcm(*(scale.numerator for scale in found.values()))
-        want = STRIDES * stride
+        want, measured = STRIDES * stride, _lengths_of(graph, axis)
         if stride * len(graph.nodes) > MOST_WORK:
             return None
         while want <= LONGEST_PX:
-            lengths = ((n, node_lengths(graph, axis, n)) for n in range(want, want + stride))
+            lengths = ((n, measured(n)) for n in range(want, want + stride))
             losses = {n: _loss(graph, n, own) for n, own in lengths if own is not None}
             losses = {n: loss for n, loss in losses.items() if loss >= 0}
             if losses:
@@ -164,7 +175,7 @@ class _AxisSize:
                     n == good[0] + i * (stride // len(good)) for i, n in enumerate(good)
                 )
                 multiple = stride // len(good) if even else stride
-                if node_lengths(graph, axis, good[0] + stride) is None:
+                if measured(good[0] + stride) is None:
                     return None  # a constant as large as the image: it takes one size only
                 return cls(stride=stride, example=good[0], multiple=multiple, loss=least)
             want *= 2
@@ -173,18 +184,53 @@ class _AxisSize:
 
 def node_lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
     """Return the length of every node for an image of ``n`` pixels; None if it cannot be."""
+    return _lengths_of(graph, axis)(n)
+
+
+def _lengths_of(graph: Graph, axis: int) -> Callable[[int], dict[str, int] | None]:
+    """Return what tells the length of every node from that of the image."""
     if any(len(node.operation.free) for node in graph.nodes) and not _only_maps(graph):
-        return _array_lengths(graph, axis, n)
-    found: dict[str, int] = {}
+        return lambda n: _array_lengths(graph, axis, n)
+    # Most nodes change single values: they are as long as the first node before them that is not.
+    like: dict[str, str] = {}
+    steps: list[tuple[str, Operation, list[str]]] = []
     for node in graph.nodes:
         if isinstance(node.operation, Image):
-            found[node.name] = n
-            continue
-        length = node.operation.length(axis, [found[name] for name in node.inputs])
-        if length < 1:
-            return None
-        found[node.name] = length
-    return found
+            like[node.name] = node.name
+        elif type(node.operation).length is Operation.length:
+            like[node.name] = like[node.inputs[0]]
+        else:
+            like[node.name] = node.name
+            steps.append((node.name, node.operation, [like[name] for name in node.inputs]))
+
+    def lengths(n: int) -> dict[str, int] | None:
+        found = {graph.image.name: n}
+        for name, operation, inputs in steps:
+            length = operation.length(axis, [found[one] for one in inputs])
+            if length < 1:
+                return None
+            found[name] = length
+        return {name: found[other] for name, other in like.items()}
+
+    return lengths
+
+
+def _first_like(graph: Graph, axis: int) -> int:
+    """Return the first axis that is as this one; itself if none before it is."""
+    return next((other for other in range(axis) if _are_alike(graph, axis, other)), axis)
+
+
+def _are_alike(graph: Graph, axis: int, other: int) -> bool:
+    """Tell if every operation has the same numbers for two axes."""
+    for node in graph.nodes:
+        own = node.operation
+        for one in fields(own):
+            value = getattr(own, one.name)
+            if not isinstance(value, tuple) or (isinstance(own, Image) and not value):
+                continue
+            if one.name in own.free or value[axis] != value[other]:
+                return False
+    return True
 
 
 def _only_maps(graph: Graph) -> bool:
@@ -214,9 +260,10 @@ def _minimum(graph: Graph, axis: int, size: _AxisSize) -> int:
 
     def taken(steps: int) -> bool:
         n = first + steps * size.multiple
-        lengths = node_lengths(graph, axis, n)
+        lengths = measured(n)
         return lengths is not None and _loss(graph, n, lengths) == size.loss
 
+    measured = _lengths_of(graph, axis)
     first = size.example % size.multiple or size.multiple
     low, high = 0, (size.example - first) // size.multiple
     while low < high:

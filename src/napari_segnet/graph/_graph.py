@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from napari_segnet.graph._operation import Operation, Tensor
 from napari_segnet.graph._pointwise import Image
@@ -108,15 +110,20 @@ class Graph:
     def _check_axes(self) -> None:
         ndim = self.ndim
         for node in self.nodes:
-            for own in fields(node.operation):
-                value = getattr(node.operation, own.name)
-                if own.name in node.operation.free:
-                    continue
+            kind: Any = type(node.operation)
+            for name in _by_axis(kind):
+                value = getattr(node.operation, name)
                 if isinstance(value, tuple) and len(value) != ndim:
                     raise ValueError(
-                        f"{own.name} of {node.name!r} is {value}, where {ndim} numbers were "
+                        f"{name} of {node.name!r} is {value}, where {ndim} numbers were "
                         "expected, one per axis"
                     )
+
+
+@functools.cache
+def _by_axis(kind: type[Any]) -> tuple[str, ...]:
+    """Return the fields of a kind of operation whose tuples have one entry per axis."""
+    return tuple(own.name for own in fields(kind) if own.name not in kind.free)
 
 
 class GraphBuilder:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = ["Lengths", "Operation", "Reach", "Shape", "Tensor"]
 
@@ -76,19 +77,15 @@ class Operation:
     free: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for own in fields(self):
-            value, least = getattr(self, own.name), LEAST.get(own.name, 0)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(n, int) and n < least for n in numbers):
-                raise ValueError(
-                    f"{own.name} of {self.name!r} is {value}, where {least} or more was expected"
-                )
-            if any(isinstance(n, int) and n > MOST for n in numbers):
-                raise ValueError(
-                    f"{own.name} of {self.name!r} is larger than {MOST}, which no network has"
-                )
-            if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
-                raise ValueError(f"{own.name} of {self.name!r} is {value}, no finite number")
+        kind: Any = type(self)
+        for name, least in _least_of(kind):
+            value = getattr(self, name)
+            for n in value if isinstance(value, tuple) else (value,):
+                if isinstance(n, int):
+                    if not least <= n <= MOST:
+                        raise ValueError(_out_of_range(self.name, name, value, least, n))
+                elif isinstance(n, float) and not math.isfinite(n):
+                    raise ValueError(f"{name} of {self.name!r} is {value}, no finite number")
 
     @property
     def bounded(self) -> bool:
@@ -146,3 +143,15 @@ class Operation:
     def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
         """Return what output pixels ``low`` to ``high`` depend on, for each input."""
         return ((low, high),)
+
+
+@functools.cache
+def _least_of(kind: type[Any]) -> tuple[tuple[str, int], ...]:
+    """Return the fields of a kind of operation, each with its least whole number."""
+    return tuple((own.name, LEAST.get(own.name, 0)) for own in fields(kind))
+
+
+def _out_of_range(operation: str, name: str, value: object, least: int, number: int) -> str:
+    if number > MOST:
+        return f"{name} of {operation!r} is larger than {MOST}, which no network has"
+    return f"{name} of {operation!r} is {value}, where {least} or more was expected"

@@ -8,6 +8,7 @@ prove.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from napari_segnet.proof._bare import MOST_SHOWN, has_statistics, of_space
 from napari_segnet.proof._judged import of_judgement
 from napari_segnet.proof._types import Possible, Recognised
 from napari_segnet.recognition import family_of, identify
+from napari_segnet.torch_import import load_libraries
 
 __all__ = ["MOST_SHOWN", "Possible", "Recognised", "is_bare", "is_open", "prove", "recognise"]
 
@@ -99,6 +101,8 @@ def prove(
     yield Progress(what="network")
     if not is_open(checkpoint):
         return Recognised(checkpoint=checkpoint)
+    # The libraries of torch are loaded while its file is hashed and its topologies are searched.
+    threading.Thread(target=load_libraries, name="napari-segnet loads torch", daemon=True).start()
     key = _key(checkpoint, image)
     known = cache.recognised.get(key) if key else None
     if isinstance(known, Recognised):

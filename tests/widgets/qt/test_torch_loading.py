@@ -28,9 +28,10 @@ def test_two_threads_that_load_torch_leave_the_switch_interval_as_it_was() -> No
 SCRIPT = """
 import sys
 from pathlib import Path
+from napari_segnet.torch_import import load_libraries
 from napari_segnet.widgets.qt import torch_loading as _torch
 assert "torch" not in sys.modules
-_torch._load_libraries()
+load_libraries()
 assert "torch" not in sys.modules
 maps = Path("/proc/self/maps")
 if maps.exists():

@@ -55,6 +55,7 @@ class Networks:
     numbers: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     _open: dict[str, Open] = field(default_factory=dict)
+    _first: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -95,6 +96,11 @@ class Networks:
 
     def first(self, n: int) -> tuple[Candidate, ...]:
         """Return up to ``n`` candidates, that of the highest prior first."""
+        if n not in self._first:
+            self._first[n] = self._likeliest(n)
+        return self._first[n]
+
+    def _likeliest(self, n: int) -> tuple[Candidate, ...]:
         heap: list[tuple[float, int, str, tuple[tuple[str, str], ...]]] = []
         begun: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 

@@ -1389,7 +1389,7 @@ def test_a_program_with_a_value_that_pytorch_refuses(value: Any, says: str) -> N
 
     program = exports.program()
     node = {"target": "torch.ops.aten.relu.default", "outputs": [], "metadata": {}}
-    node["inputs"] = [{"name": "self", "arg": {"as_tensor": {"name": "x"}}, "kind": 1}]
+    node["inputs"] = [{"name": "self", "arg": {"as_ints": [3]}, "kind": 1}]
     program["graph_module"]["graph"]["nodes"] = [node]
     require_program(program)
     node["inputs"] = [{"name": "self", "arg": value, "kind": 1}]
@@ -2049,6 +2049,93 @@ def test_weights_without_their_list(exported: Parts, tmp_path: Path) -> None:
     assert len(kept) < len(exported)
     with pytest.raises(BrokenWeightsError, match=r"weights_config\.json is missing"):
         open_tree(packed(tmp_path / "a.pt2", kept))
+
+
+def rewritten(parts: Parts, end: str, change: Callable[[Any], None]) -> Parts:
+    """Return the parts with one of JSON that is changed."""
+    made = []
+    for name, data in parts:
+        if name.endswith(end):
+            said = json.loads(data)
+            change(said)
+            data = json.dumps(said).encode()
+        made.append((name, data))
+    return made
+
+
+def renamed(program: Any, old: str, new: str) -> None:
+    graph = program["graph_module"]["graph"]
+    graph["nodes"] = json.loads(json.dumps(graph["nodes"]).replace(f'"{old}"', f'"{new}"'))
+
+
+def mutating(program: Any, name: str) -> None:
+    """Let a program say that it changes a buffer to ``conv2d``, and give another value for it."""
+    module = program["graph_module"]
+    said = {"arg": {"name": "conv2d"}, "buffer_name": "calls"}
+    module["signature"]["output_specs"].insert(0, {"buffer_mutation": said})
+    module["graph"]["outputs"].insert(0, {"as_tensor": {"name": name}})
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "says"),
+    [
+        ("weights_config.json", lambda said: said["config"].pop("first.bias"), "not among its"),
+        (
+            "weights_config.json",
+            lambda said: said["config"]["first.bias"].update(is_param=False),
+            "not among its weights",
+        ),
+        ("constants_config.json", lambda said: said["config"].clear(), "has no values"),
+        ("model.json", lambda said: renamed(said, "x", "y"), "'y', which is not there"),
+        ("model.json", lambda said: renamed(said, "conv2d", "x"), "'x' is there twice"),
+        (
+            "model.json",
+            lambda said: said["graph_module"]["graph"]["tensor_values"].pop("conv2d"),
+            "'conv2d' is not described",
+        ),
+        ("model.json", lambda said: mutating(said, "mul"), "that is changed than its graph"),
+        (
+            "model.json",
+            lambda said: said["graph_module"]["graph"]["outputs"].pop(),
+            "gives 0 values, its signature 1",
+        ),
+    ],
+)
+def test_names_of_a_program_that_do_not_fit(
+    part: str, change: Callable[[Any], None], says: str, counted: Parts, tmp_path: Path
+) -> None:
+    path = packed(tmp_path / "a.pt2", rewritten(counted, part, change))
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+class Counting(torch.nn.Module):
+    """Changes a buffer, has one that is not kept, and a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(1, 2, 3, padding=1)
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+        self.shift = torch.ones(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        return self.first(x) * self.scale + self.shift
+
+
+@pytest.fixture(scope="module")
+def counted() -> Parts:
+    made = io.BytesIO()
+    torch.export.save(torch.export.export(Counting().eval(), (torch.zeros(1, 1, 8, 8),)), made)
+    with zipfile.ZipFile(made) as old:
+        return [(name, old.read(name)) for name in old.namelist()]
+
+
+def test_a_program_that_changes_a_buffer(counted: Parts, tmp_path: Path) -> None:
+    parts = rewritten(counted, "model.json", lambda said: mutating(said, "conv2d"))
+    tree = open_tree(packed(tmp_path / "a.pt2", parts))
+    assert {"first.weight", "first.bias", "calls", "scale"} <= tree.root.keys()
 
 
 def test_kinds_of_inputs_of_a_later_pytorch(exported: Parts, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import pickle
 import struct
 import warnings
@@ -1170,6 +1171,65 @@ def test_a_value_of_two_types(tmp_path: Path) -> None:
         torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match="has no value"):
         open_tree(path)
+
+
+class Asking(torch.nn.Module):
+    """Asks for a number of axes and for a mode, as torchvision's networks do before they scale."""
+
+    def forward(self, x: torch.Tensor, mode: str = "a") -> torch.Tensor:
+        if x.dim() == 3 and mode == "linear":
+            x = x[None]
+        places: list[int] = []
+        for place in range(x.dim() - 2):
+            places.append(int(x.size(place) * 0.5) // 2)
+        biggest, _ = torch.max(x, 1)
+        parts = torch.chunk(x, 2)
+        if len(parts) > 1 and math.floor(float(x.size(0)) / 2) >= 1:
+            biggest = biggest + parts[1].sum() + len(places) % 2
+        return biggest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"_0 = False", b"_0 = 1", "_0 has no value"),
+        (b"biggest, _3 = torch.max", b"biggest, _3, a = torch.max", "2 values for 3"),
+    ],
+)
+def test_results_of_operations_have_types(
+    old: bytes, new: bytes, says: str, tmp_path: Path
+) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Asking()), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, old, new)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+def test_types_of_results() -> None:
+    from napari_segnet.containers._script_results import result
+    from napari_segnet.containers._script_types import ANY, Type
+
+    tensor, whole, number, text = (Type(name) for name in ("Tensor", "int", "float", "str"))
+    assert result("torch.eq", [tensor, whole]) == tensor
+    assert result("torch.eq", [text, text]) == Type("bool")
+    assert result("torch.eq", [ANY, whole]) == ANY
+    assert result("torch.add", [whole, whole]) == whole
+    assert result("ops.aten.mul", [whole, number]) == number
+    assert result("torch.div", [whole, whole]) == number
+    assert result("torch.neg", [whole]) == whole
+    assert result("torch.__and__", [Type("bool"), Type("bool")]) == Type("bool")
+    assert result("torch.sqrt", [whole]) == number
+    assert result("torch.floor", [number]) == whole
+    assert result("torch.size", [tensor, whole]) == whole
+    assert result("torch.max", [tensor]) == tensor
+    assert str(result("torch.min", [tensor, whole, Type("bool")])) == "Tuple[Tensor, Tensor]"
+    assert result("torch.__getitem__", [Type("List", (text,)), whole]) == text
+    assert result("torch.relu_", [tensor]) == tensor
+    assert result("ops.prim.shape", [tensor]) == ANY
 
 
 def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
 from napari_segnet.containers._script_operators import is_operation, refusal
+from napari_segnet.containers._script_results import result
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -245,8 +246,7 @@ class ScriptFunction:
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         if _root(node.func) in {"torch", "ops"} - values.keys():
-            self._operation(ast.unparse(node.func), node, values)
-            return ANY
+            return self._operation(ast.unparse(node.func), node, values)
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             if node.func.value.id == "CONSTANTS" and "CONSTANTS" not in values:
                 raise self.look.refuse("a constant is called")
@@ -264,13 +264,14 @@ class ScriptFunction:
         self._arguments(node, values)
         return ANY
 
-    def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> None:
+    def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> Type:
         """Compare what an operation of PyTorch is given with what it takes."""
-        found = self._arguments(node, values)
+        found, named = self._arguments(node, values), [one.arg for one in node.keywords]
         if any(isinstance(one, ast.Starred) for one in node.args):
-            return
-        if odd := refusal(name, found, [one.arg for one in node.keywords]):
+            return ANY
+        if odd := refusal(name, found, named):
             raise self.look.refuse(odd)
+        return ANY if "out" in named else result(name, found)
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""

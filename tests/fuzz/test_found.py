@@ -1209,6 +1209,32 @@ def test_results_of_operations_have_types(
         open_tree(path)
 
 
+class Pairs(torch.nn.Module):
+    """Has a value that is a tuple with None in one branch."""
+
+    def forward(self, x: torch.Tensor, both: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if both:
+            pair = (x, torch.neg(x))
+            return pair
+        return x, None
+
+
+def test_tuples_of_two_types(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Pairs()), tmp_path / "a.pt")
+    assert open_tree(tmp_path / "a.pt").container == "torchscript"
+
+
+def test_tuples_that_double_with_each_line(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Branching()), made)
+    lines = [f"    a{n} = (a{n - 1}, a{n - 1})\n" for n in range(1, 60)]
+    new = "".join(["    a0 = (x, x)\n", *lines, "    _9 = torch.relu(a59)\n    return x\n"])
+    path = write(tmp_path / "a.pt", made, b"    return torch.relu(y)\n", new.encode())
+    with zipfile.ZipFile(path) as archive:
+        assert any(b"a59" in archive.read(name) for name in archive.namelist())
+    assert open_tree(path).container == "torchscript"  # what so large a value is, is not known
+
+
 def test_types_of_results() -> None:
     from napari_segnet.containers._script_results import result
     from napari_segnet.containers._script_types import ANY, Type
@@ -1254,6 +1280,32 @@ def test_a_script_with_a_function_in_a_function(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.jit.save(torch.jit.script(Forked()), path)
     assert open_tree(path).container == "torchscript"
+
+
+def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
+    class Large(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = [2**40]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.rows[0]
+
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Large()), made)
+    with zipfile.ZipFile(made) as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    assert open_tree(packed(tmp_path / "a.pt", parts)).container == "torchscript"
+    old, new = (
+        b"\x8a\x08" + (2**40).to_bytes(8, "little"),
+        b"\x8a\x06" + (2**40).to_bytes(6, "little"),
+    )
+    assert any(old in data for _, data in parts)
+    path = packed(tmp_path / "b.pt", [(name, data.replace(old, new)) for name, data in parts])
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="has not 8 bytes"):
+        open_tree(path)
 
 
 @pytest.mark.parametrize(

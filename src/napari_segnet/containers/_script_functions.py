@@ -17,6 +17,8 @@ from napari_segnet.containers._script_types import (
     joined,
     listed,
     literal,
+    made_of,
+    unite,
 )
 
 __all__ = ["ScriptFunction"]
@@ -126,7 +128,7 @@ class ScriptFunction:
             one, two = yes.get(name, ANY), no.get(name, ANY)
             if not (name in yes or left) or not (name in no or gone):
                 continue
-            if left or gone or NONE in (one, two) or fits(one, two) or fits(two, one):
+            if left or gone or unite(one, two):
                 values[name] = joined(one, two)
             else:  # of two types: whoever takes it later is refused
                 values.pop(name, None)
@@ -175,9 +177,9 @@ class ScriptFunction:
             return self._call(node, values)
         if isinstance(node, ast.List):
             parts = [self._value(one, values) for one in node.elts]
-            return Type("List", (held(*parts),))
+            return made_of("List", (held(*parts),))
         if isinstance(node, ast.Tuple):
-            return Type("Tuple", tuple(self._value(one, values) for one in node.elts))
+            return made_of("Tuple", (self._value(one, values) for one in node.elts))
         if isinstance(node, ast.Subscript):
             return self._item(node, values)
         if isinstance(node, ast.IfExp):

@@ -1209,6 +1209,16 @@ def test_results_of_operations_have_types(
         open_tree(path)
 
 
+def test_the_value_without_another_is_none_of_an_operation(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Asking()), made)
+    path = write(tmp_path / "a.pt", made, b'mode: str="a"', b"mode: str=torch.len")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="len is used as a value"):
+        open_tree(path)
+
+
 class Pairs(torch.nn.Module):
     """Has a value that is a tuple with None in one branch."""
 
@@ -2180,6 +2190,17 @@ def renamed(program: Any, old: str, new: str) -> None:
     graph["nodes"] = json.loads(json.dumps(graph["nodes"]).replace(f'"{old}"', f'"{new}"'))
 
 
+def origin(program: Any, **said: Any) -> None:
+    program["graph_module"]["graph"]["nodes"][0]["metadata"].update(said)
+
+
+def tree(program: Any, old: str, new: str) -> None:
+    for call in program["graph_module"]["module_call_graph"]:
+        if call["signature"]:
+            assert old in call["signature"]["in_spec"]
+            call["signature"]["in_spec"] = call["signature"]["in_spec"].replace(old, new)
+
+
 def mutating(program: Any, name: str) -> None:
     """Let a program say that it changes a buffer to ``conv2d``, and give another value for it."""
     module = program["graph_module"]
@@ -2206,6 +2227,15 @@ def mutating(program: Any, name: str) -> None:
             "'conv2d' is not described",
         ),
         ("model.json", lambda said: mutating(said, "mul"), "that is changed than its graph"),
+        ("model.json", lambda said: origin(said, torch_fn=1), "torch_fn of a node is no text"),
+        ("model.json", lambda said: origin(said, torch_fn=""), ""),
+        ("model.json", lambda said: origin(said, nn_module_stack="a,b"), "taken apart"),
+        ("model.json", lambda said: origin(said, nn_module_stack="a,b,C[d, e];f,,G"), ""),
+        ("model.json", lambda said: origin(said, source_fn_stack="a,b,c"), "taken apart"),
+        ("model.json", lambda said: origin(said, custom="{"), "custom of a node cannot"),
+        ("model.json", lambda said: tree(said, "builtins.tuple", "builtins.tupl"), "the type"),
+        ("model.json", lambda said: tree(said, '"null"', "null"), "no text that describes it"),
+        ("model.json", lambda said: tree(said, "[1, ", "[2, "), "in_spec of a module is no tree"),
         (
             "model.json",
             lambda said: said["graph_module"]["graph"]["outputs"].pop(),
@@ -2217,6 +2247,9 @@ def test_names_of_a_program_that_do_not_fit(
     part: str, change: Callable[[Any], None], says: str, counted: Parts, tmp_path: Path
 ) -> None:
     path = packed(tmp_path / "a.pt2", rewritten(counted, part, change))
+    if not says:
+        assert "calls" in open_tree(path).root
+        return
     with pytest.raises(BrokenWeightsError, match=says):
         open_tree(path)
 

@@ -10,11 +10,14 @@ from typing import Any
 
 from napari_segnet.containers._export_arguments import ARGUMENTS
 from napari_segnet.containers._export_schema import LaterSchema, require_object
+from napari_segnet.containers._export_texts import require_origin, require_trees
 
 __all__ = ["require_meta", "require_names", "require_program"]
 
 ATEN = "torch.ops.aten."
 """How the targets of PyTorch's own operations begin."""
+NEWEST = 8
+"""Of the first numbers of the versions of the schema, as of PyTorch 2.15."""
 _CHANGED = frozenset(("buffer_mutation", "parameter_mutation", "user_input_mutation"))
 """Kinds of answers that are put back where they came from; these come first."""
 
@@ -29,6 +32,9 @@ def require_program(program: Mapping[str, Any]) -> None:
     """
     require_object(program, "ExportedProgram")
     module = program["graph_module"]
+    if not 0 <= program["schema_version"]["major"] <= NEWEST:
+        raise LaterSchema(f"its schema is version {program['schema_version']['major']}")
+    require_trees(module.get("module_call_graph"))
     _require_same(module["signature"]["input_specs"], module["graph"]["inputs"])
     _require_answers(module["signature"], module["graph"]["outputs"])
     _require_graph(module["graph"])
@@ -101,6 +107,7 @@ def _require_graph(graph: Mapping[str, Any]) -> None:
     for node in graph["nodes"]:
         if node["target"].startswith(ATEN):
             _require_arguments(node)
+        require_origin(node["metadata"])
         for one in node["inputs"]:
             _require_known(one["arg"], known)
             for inner in _arguments(one["arg"], "as_graph"):

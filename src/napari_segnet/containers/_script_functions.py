@@ -54,6 +54,7 @@ class ScriptFunction:
         self.returns = self.look.type(function.returns) if function.returns else ANY
         names = [one.arg for one in own.args][::-1]
         for name, default in zip(names, own.defaults[::-1], strict=False):
+            self._value(default, {})  # its names are looked up, too
             if not fits(literal(default), values[name]):
                 raise self.look.refuse(f"{name} is not of its type")
         if not own.args and self.owner is not None:

@@ -1292,6 +1292,23 @@ def test_a_script_with_a_function_in_a_function(tmp_path: Path) -> None:
     assert open_tree(path).container == "torchscript"
 
 
+def test_the_metadata_of_a_tensor_of_a_script(tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(b")R", b")R\x89", 1) if name == "data.pkl" else data
+
+    def metadata(name: str, data: bytes) -> bytes:
+        at = data.index(b")R") + 2 if name == "data.pkl" else 0
+        return data[:at] + b"}" + data[at:] if at else data
+
+    assert open_tree(script(tmp_path / "a.pt", metadata)).container == "torchscript"
+    torch.jit.load(tmp_path / "a.pt")
+    path = script(tmp_path / "b.pt", change)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="metadata of a tensor"):
+        open_tree(path)
+
+
 def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
     class Large(torch.nn.Module):
         def __init__(self) -> None:

@@ -1292,6 +1292,51 @@ def test_a_script_with_a_function_in_a_function(tmp_path: Path) -> None:
     assert open_tree(path).container == "torchscript"
 
 
+KERNEL = torch.ones(1, 1, 3, 3)
+
+
+class Fixed(torch.nn.Module):
+    """Has a constant when it is traced."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(x, KERNEL, padding=[1, 1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"[1, 1]", b"[1, [1, 1]]", "is given a List"),
+        (b"CONSTANTS.c0", b"CONSTANTS.c" + b"9" * 5000, "no constant"),
+        (
+            b"  def forward",
+            b"  a : Final[int] = uninitialized(Tensor)\n  def forward",
+            "is not made",
+        ),
+        (b"  def forward", b"  a : Final[int] = annotate(str, b)\n  def forward", "has no value"),
+    ],
+)
+def test_lists_and_constants_of_a_script(old: bytes, new: bytes, says: str, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.trace(Fixed(), torch.ones(1, 1, 8, 8)), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, old, new)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(b"K\x01", "given a int"), (b"ctorch\ndevice\n", "class")]
+)
+def test_constants_of_a_script_have_types(value: bytes, says: str, tmp_path: Path) -> None:
+    path = constants(b"\x80\x02" + value + b"\x85.", b"", b"", tmp_path / "a.pt")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
 def test_the_metadata_of_a_tensor_of_a_script(tmp_path: Path) -> None:
     def change(name: str, data: bytes) -> bytes:
         return data.replace(b")R", b")R\x89", 1) if name == "data.pkl" else data
@@ -1309,26 +1354,24 @@ def test_the_metadata_of_a_tensor_of_a_script(tmp_path: Path) -> None:
         open_tree(path)
 
 
-def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
-    class Large(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rows = [2**40]
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * self.rows[0]
-
+def constants(data: bytes | None, old: bytes, new: bytes, path: Path) -> Path:
+    """Write a script whose constants are others, or of whose bytes some are."""
     made = io.BytesIO()
-    torch.jit.save(torch.jit.script(Large()), made)
+    torch.jit.save(torch.jit.trace(Fixed(), torch.ones(1, 1, 8, 8)), made)
     with zipfile.ZipFile(made) as file:
         parts = [(name, file.read(name)) for name in file.namelist()]
-    assert open_tree(packed(tmp_path / "a.pt", parts)).container == "torchscript"
-    old, new = (
-        b"\x8a\x08" + (2**40).to_bytes(8, "little"),
-        b"\x8a\x06" + (2**40).to_bytes(6, "little"),
-    )
-    assert any(old in data for _, data in parts)
-    path = packed(tmp_path / "b.pt", [(name, data.replace(old, new)) for name, data in parts])
+    at = next(place for place, (name, _) in enumerate(parts) if name.endswith("constants.pkl"))
+    name, own = parts[at]
+    assert old in own
+    parts[at] = (name, own.replace(old, new) if data is None else data)
+    return packed(path, parts)
+
+
+def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
+    old, three = b"K\x03t(", (3).to_bytes(8, "little")
+    whole = constants(None, old, b"\x8a\x08" + three + b"t(", tmp_path / "a.pt")
+    assert open_tree(whole).container == "torchscript"
+    path = constants(None, old, b"\x8a\x01\x03t(", tmp_path / "b.pt")
     with pytest.raises(RuntimeError):
         torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match="has not 8 bytes"):
@@ -2156,6 +2199,27 @@ def test_the_device_of_a_storage(other: bytes, says: str, tmp_path: Path) -> Non
         torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match=says):
         open_tree(path)
+
+
+def test_strips_that_share_bytes(tmp_path: Path) -> None:
+    """A strip may be there once for all that are alike, and not be far larger than its pixels."""
+    import tifffile
+
+    path, data = tmp_path / "a.tif", np.full((200, 8), 7, "u1")
+    kept = {"rowsperstrip": 1, "compression": "zlib"}
+    tifffile.imwrite(path, data, **kept, extratags=[(65000, 1, 100_000, bytes(100_000), False)])
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages.first.tags
+        offset, count = tags["StripOffsets"].value[0], tags["StripByteCounts"].value[0]
+        tags["StripOffsets"].overwrite((offset,) * 200)
+        tags["StripByteCounts"].overwrite((count,) * 200)
+    assert np.array_equal(np.asarray(open_image(path).data), data)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages.first.tags
+        tags["StripOffsets"].overwrite((8,) * 200)
+        tags["StripByteCounts"].overwrite((50_000,) * 200)
+    with pytest.raises(ImageError, match="strips or tiles say that they have 10,000,000 bytes"):
+        open_image(path)
 
 
 def test_a_strip_with_a_place_and_no_bytes(tmp_path: Path) -> None:

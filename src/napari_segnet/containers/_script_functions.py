@@ -54,15 +54,23 @@ class ScriptFunction:
         self.returns = self.look.type(function.returns) if function.returns else ANY
         names = [one.arg for one in own.args][::-1]
         for name, default in zip(names, own.defaults[::-1], strict=False):
-            self._value(default, {})  # its names are looked up, too
-            if not fits(literal(default), values[name]):
-                raise self.look.refuse(f"{name} is not of its type")
+            self.fixed(default, values[name])
         if not own.args and self.owner is not None:
             raise self.look.refuse(f"{function.name} has no self")
         left = self._block(function.body, values)
         interface = self.owner is not None and self.look.opened.get(self.owner, False)
         if not left and not interface and self.returns.name not in {"NoneType", "Any", "Optional"}:
             raise self.look.refuse(f"{function.name} may end without a value")
+
+    def fixed(self, value: ast.expr, kind: Type) -> None:
+        """Refuse a value of a class, or one without another, that is none or not of its type."""
+        found = self._value(value, {})
+        called = value.func if isinstance(value, ast.Call) else None
+        unmade = isinstance(called, ast.Name) and called.id == "uninitialized"
+        if unmade and found != kind:  # PyTorch makes a number of it at once, and cannot
+            raise self.look.refuse("a value is not made")
+        if not fits(found, kind) or not fits(literal(value), kind):
+            raise self.look.refuse("a value is not of its type")
 
     # ---- Statements --------------------------------------------------------------------
 

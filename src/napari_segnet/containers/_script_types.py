@@ -20,6 +20,7 @@ __all__ = [
     "literal",
     "made_of",
     "type_of",
+    "type_of_value",
     "unite",
 ]
 
@@ -167,11 +168,16 @@ def unite(one: Type, two: Type) -> bool:
 
 
 def held(*kinds: Type) -> Type:
-    """Return the type of what a list of these holds; plain values of several types have no one."""
-    names = {one.name for one in kinds}
-    if len(names) > 1 and names <= {"int", "float", "bool", "str"}:
+    """Return the type of what a list of these holds; values of several types have no one."""
+    if any(not unite(kinds[0], one) for one in kinds[1:]):
         return made_of("Union", kinds)
     return joined(*kinds) if kinds else ANY
+
+
+def type_of_value(value: object) -> Type:
+    """Return the type of a number or a text that a file holds; others have any."""
+    plain = {bool: "bool", int: "int", float: "float", str: "str"}.get(type(value))
+    return ANY if plain is None else Type(plain)
 
 
 def listed(kind: Type) -> Type:

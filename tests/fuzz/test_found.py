@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import pickle
 import struct
 import warnings
@@ -1172,6 +1173,101 @@ def test_a_value_of_two_types(tmp_path: Path) -> None:
         open_tree(path)
 
 
+class Asking(torch.nn.Module):
+    """Asks for a number of axes and for a mode, as torchvision's networks do before they scale."""
+
+    def forward(self, x: torch.Tensor, mode: str = "a") -> torch.Tensor:
+        if x.dim() == 3 and mode == "linear":
+            x = x[None]
+        places: list[int] = []
+        for place in range(x.dim() - 2):
+            places.append(int(x.size(place) * 0.5) // 2)
+        biggest, _ = torch.max(x, 1)
+        parts = torch.chunk(x, 2)
+        if len(parts) > 1 and math.floor(float(x.size(0)) / 2) >= 1:
+            biggest = biggest + parts[1].sum() + len(places) % 2
+        return biggest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"_0 = False", b"_0 = 1", "_0 has no value"),
+        (b"biggest, _3 = torch.max", b"biggest, _3, a = torch.max", "2 values for 3"),
+    ],
+)
+def test_results_of_operations_have_types(
+    old: bytes, new: bytes, says: str, tmp_path: Path
+) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Asking()), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, old, new)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+def test_the_value_without_another_is_none_of_an_operation(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Asking()), made)
+    path = write(tmp_path / "a.pt", made, b'mode: str="a"', b"mode: str=torch.len")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="len is used as a value"):
+        open_tree(path)
+
+
+class Pairs(torch.nn.Module):
+    """Has a value that is a tuple with None in one branch."""
+
+    def forward(self, x: torch.Tensor, both: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if both:
+            pair = (x, torch.neg(x))
+            return pair
+        return x, None
+
+
+def test_tuples_of_two_types(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Pairs()), tmp_path / "a.pt")
+    assert open_tree(tmp_path / "a.pt").container == "torchscript"
+
+
+def test_tuples_that_double_with_each_line(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Branching()), made)
+    lines = [f"    a{n} = (a{n - 1}, a{n - 1})\n" for n in range(1, 60)]
+    new = "".join(["    a0 = (x, x)\n", *lines, "    _9 = torch.relu(a59)\n    return x\n"])
+    path = write(tmp_path / "a.pt", made, b"    return torch.relu(y)\n", new.encode())
+    with zipfile.ZipFile(path) as archive:
+        assert any(b"a59" in archive.read(name) for name in archive.namelist())
+    assert open_tree(path).container == "torchscript"  # what so large a value is, is not known
+
+
+def test_types_of_results() -> None:
+    from napari_segnet.containers._script_results import result
+    from napari_segnet.containers._script_types import ANY, Type
+
+    tensor, whole, number, text = (Type(name) for name in ("Tensor", "int", "float", "str"))
+    assert result("torch.eq", [tensor, whole]) == tensor
+    assert result("torch.eq", [text, text]) == Type("bool")
+    assert result("torch.eq", [ANY, whole]) == ANY
+    assert result("torch.add", [whole, whole]) == whole
+    assert result("ops.aten.mul", [whole, number]) == number
+    assert result("torch.div", [whole, whole]) == number
+    assert result("torch.neg", [whole]) == whole
+    assert result("torch.__and__", [Type("bool"), Type("bool")]) == Type("bool")
+    assert result("torch.sqrt", [whole]) == number
+    assert result("torch.floor", [number]) == whole
+    assert result("torch.size", [tensor, whole]) == whole
+    assert result("torch.max", [tensor]) == tensor
+    assert str(result("torch.min", [tensor, whole, Type("bool")])) == "Tuple[Tensor, Tensor]"
+    assert result("torch.__getitem__", [Type("List", (text,)), whole]) == text
+    assert result("torch.relu_", [tensor]) == tensor
+    assert result("ops.prim.shape", [tensor]) == ANY
+
+
 def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:
     with zipfile.ZipFile(made) as archive, zipfile.ZipFile(path, "w") as again:
         for name in archive.namelist():
@@ -1194,6 +1290,92 @@ def test_a_script_with_a_function_in_a_function(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.jit.save(torch.jit.script(Forked()), path)
     assert open_tree(path).container == "torchscript"
+
+
+KERNEL = torch.ones(1, 1, 3, 3)
+
+
+class Fixed(torch.nn.Module):
+    """Has a constant when it is traced."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(x, KERNEL, padding=[1, 1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"[1, 1]", b"[1, [1, 1]]", "is given a List"),
+        (b"CONSTANTS.c0", b"CONSTANTS.c" + b"9" * 5000, "no constant"),
+        (
+            b"  def forward",
+            b"  a : Final[int] = uninitialized(Tensor)\n  def forward",
+            "is not made",
+        ),
+        (b"  def forward", b"  a : Final[int] = annotate(str, b)\n  def forward", "has no value"),
+    ],
+)
+def test_lists_and_constants_of_a_script(old: bytes, new: bytes, says: str, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.trace(Fixed(), torch.ones(1, 1, 8, 8)), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, old, new)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(b"K\x01", "given a int"), (b"ctorch\ndevice\n", "class")]
+)
+def test_constants_of_a_script_have_types(value: bytes, says: str, tmp_path: Path) -> None:
+    path = constants(b"\x80\x02" + value + b"\x85.", b"", b"", tmp_path / "a.pt")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+def test_the_metadata_of_a_tensor_of_a_script(tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(b")R", b")R\x89", 1) if name == "data.pkl" else data
+
+    def metadata(name: str, data: bytes) -> bytes:
+        at = data.index(b")R") + 2 if name == "data.pkl" else 0
+        return data[:at] + b"}" + data[at:] if at else data
+
+    assert open_tree(script(tmp_path / "a.pt", metadata)).container == "torchscript"
+    torch.jit.load(tmp_path / "a.pt")
+    path = script(tmp_path / "b.pt", change)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="metadata of a tensor"):
+        open_tree(path)
+
+
+def constants(data: bytes | None, old: bytes, new: bytes, path: Path) -> Path:
+    """Write a script whose constants are others, or of whose bytes some are."""
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.trace(Fixed(), torch.ones(1, 1, 8, 8)), made)
+    with zipfile.ZipFile(made) as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    at = next(place for place, (name, _) in enumerate(parts) if name.endswith("constants.pkl"))
+    name, own = parts[at]
+    assert old in own
+    parts[at] = (name, own.replace(old, new) if data is None else data)
+    return packed(path, parts)
+
+
+def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
+    old, three = b"K\x03t(", (3).to_bytes(8, "little")
+    whole = constants(None, old, b"\x8a\x08" + three + b"t(", tmp_path / "a.pt")
+    assert open_tree(whole).container == "torchscript"
+    path = constants(None, old, b"\x8a\x01\x03t(", tmp_path / "b.pt")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="has not 8 bytes"):
+        open_tree(path)
 
 
 @pytest.mark.parametrize(
@@ -1389,7 +1571,7 @@ def test_a_program_with_a_value_that_pytorch_refuses(value: Any, says: str) -> N
 
     program = exports.program()
     node = {"target": "torch.ops.aten.relu.default", "outputs": [], "metadata": {}}
-    node["inputs"] = [{"name": "self", "arg": {"as_tensor": {"name": "x"}}, "kind": 1}]
+    node["inputs"] = [{"name": "self", "arg": {"as_ints": [3]}, "kind": 1}]
     program["graph_module"]["graph"]["nodes"] = [node]
     require_program(program)
     node["inputs"] = [{"name": "self", "arg": value, "kind": 1}]
@@ -2019,6 +2201,27 @@ def test_the_device_of_a_storage(other: bytes, says: str, tmp_path: Path) -> Non
         open_tree(path)
 
 
+def test_strips_that_share_bytes(tmp_path: Path) -> None:
+    """A strip may be there once for all that are alike, and not be far larger than its pixels."""
+    import tifffile
+
+    path, data = tmp_path / "a.tif", np.full((200, 8), 7, "u1")
+    kept = {"rowsperstrip": 1, "compression": "zlib"}
+    tifffile.imwrite(path, data, **kept, extratags=[(65000, 1, 100_000, bytes(100_000), False)])
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages.first.tags
+        offset, count = tags["StripOffsets"].value[0], tags["StripByteCounts"].value[0]
+        tags["StripOffsets"].overwrite((offset,) * 200)
+        tags["StripByteCounts"].overwrite((count,) * 200)
+    assert np.array_equal(np.asarray(open_image(path).data), data)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages.first.tags
+        tags["StripOffsets"].overwrite((8,) * 200)
+        tags["StripByteCounts"].overwrite((50_000,) * 200)
+    with pytest.raises(ImageError, match="strips or tiles say that they have 10,000,000 bytes"):
+        open_image(path)
+
+
 def test_a_strip_with_a_place_and_no_bytes(tmp_path: Path) -> None:
     import tifffile
 
@@ -2049,6 +2252,116 @@ def test_weights_without_their_list(exported: Parts, tmp_path: Path) -> None:
     assert len(kept) < len(exported)
     with pytest.raises(BrokenWeightsError, match=r"weights_config\.json is missing"):
         open_tree(packed(tmp_path / "a.pt2", kept))
+
+
+def rewritten(parts: Parts, end: str, change: Callable[[Any], None]) -> Parts:
+    """Return the parts with one of JSON that is changed."""
+    made = []
+    for name, data in parts:
+        if name.endswith(end):
+            said = json.loads(data)
+            change(said)
+            data = json.dumps(said).encode()
+        made.append((name, data))
+    return made
+
+
+def renamed(program: Any, old: str, new: str) -> None:
+    graph = program["graph_module"]["graph"]
+    graph["nodes"] = json.loads(json.dumps(graph["nodes"]).replace(f'"{old}"', f'"{new}"'))
+
+
+def origin(program: Any, **said: Any) -> None:
+    program["graph_module"]["graph"]["nodes"][0]["metadata"].update(said)
+
+
+def tree(program: Any, old: str, new: str) -> None:
+    for call in program["graph_module"]["module_call_graph"]:
+        if call["signature"]:
+            assert old in call["signature"]["in_spec"]
+            call["signature"]["in_spec"] = call["signature"]["in_spec"].replace(old, new)
+
+
+def mutating(program: Any, name: str) -> None:
+    """Let a program say that it changes a buffer to ``conv2d``, and give another value for it."""
+    module = program["graph_module"]
+    said = {"arg": {"name": "conv2d"}, "buffer_name": "calls"}
+    module["signature"]["output_specs"].insert(0, {"buffer_mutation": said})
+    module["graph"]["outputs"].insert(0, {"as_tensor": {"name": name}})
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "says"),
+    [
+        ("weights_config.json", lambda said: said["config"].pop("first.bias"), "not among its"),
+        (
+            "weights_config.json",
+            lambda said: said["config"]["first.bias"].update(is_param=False),
+            "not among its weights",
+        ),
+        ("constants_config.json", lambda said: said["config"].clear(), "has no values"),
+        ("model.json", lambda said: renamed(said, "x", "y"), "'y', which is not there"),
+        ("model.json", lambda said: renamed(said, "conv2d", "x"), "'x' is there twice"),
+        (
+            "model.json",
+            lambda said: said["graph_module"]["graph"]["tensor_values"].pop("conv2d"),
+            "'conv2d' is not described",
+        ),
+        ("model.json", lambda said: mutating(said, "mul"), "that is changed than its graph"),
+        ("model.json", lambda said: origin(said, torch_fn=1), "torch_fn of a node is no text"),
+        ("model.json", lambda said: origin(said, torch_fn=""), ""),
+        ("model.json", lambda said: origin(said, nn_module_stack="a,b"), "taken apart"),
+        ("model.json", lambda said: origin(said, nn_module_stack="a,b,C[d, e];f,,G"), ""),
+        ("model.json", lambda said: origin(said, source_fn_stack="a,b,c"), "taken apart"),
+        ("model.json", lambda said: origin(said, custom="{"), "custom of a node cannot"),
+        ("model.json", lambda said: tree(said, "builtins.tuple", "builtins.tupl"), "the type"),
+        ("model.json", lambda said: tree(said, '"null"', "null"), "no text that describes it"),
+        ("model.json", lambda said: tree(said, "[1, ", "[2, "), "in_spec of a module is no tree"),
+        (
+            "model.json",
+            lambda said: said["graph_module"]["graph"]["outputs"].pop(),
+            "gives 0 values, its signature 1",
+        ),
+    ],
+)
+def test_names_of_a_program_that_do_not_fit(
+    part: str, change: Callable[[Any], None], says: str, counted: Parts, tmp_path: Path
+) -> None:
+    path = packed(tmp_path / "a.pt2", rewritten(counted, part, change))
+    if not says:
+        assert "calls" in open_tree(path).root
+        return
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+class Counting(torch.nn.Module):
+    """Changes a buffer, has one that is not kept, and a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(1, 2, 3, padding=1)
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+        self.shift = torch.ones(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        return self.first(x) * self.scale + self.shift
+
+
+@pytest.fixture(scope="module")
+def counted() -> Parts:
+    made = io.BytesIO()
+    torch.export.save(torch.export.export(Counting().eval(), (torch.zeros(1, 1, 8, 8),)), made)
+    with zipfile.ZipFile(made) as old:
+        return [(name, old.read(name)) for name in old.namelist()]
+
+
+def test_a_program_that_changes_a_buffer(counted: Parts, tmp_path: Path) -> None:
+    parts = rewritten(counted, "model.json", lambda said: mutating(said, "conv2d"))
+    tree = open_tree(packed(tmp_path / "a.pt2", parts))
+    assert {"first.weight", "first.bias", "calls", "scale"} <= tree.root.keys()
 
 
 def test_kinds_of_inputs_of_a_later_pytorch(exported: Parts, tmp_path: Path) -> None:

@@ -5,16 +5,21 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/_export/serde/schema.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from napari_segnet.containers._export_arguments import ARGUMENTS
 from napari_segnet.containers._export_schema import LaterSchema, require_object
+from napari_segnet.containers._export_texts import require_origin, require_trees
 
-__all__ = ["require_meta", "require_program"]
+__all__ = ["require_meta", "require_names", "require_program"]
 
 ATEN = "torch.ops.aten."
 """How the targets of PyTorch's own operations begin."""
+NEWEST = 8
+"""Of the first numbers of the versions of the schema, as of PyTorch 2.15."""
+_CHANGED = frozenset(("buffer_mutation", "parameter_mutation", "user_input_mutation"))
+"""Kinds of answers that are put back where they came from; these come first."""
 
 
 def require_program(program: Mapping[str, Any]) -> None:
@@ -26,13 +31,13 @@ def require_program(program: Mapping[str, Any]) -> None:
         If something of it has no field that it must have, or two values at once.
     """
     require_object(program, "ExportedProgram")
-    graph = program["graph_module"]["graph"]
-    _require_same(program["graph_module"]["signature"]["input_specs"], graph["inputs"])
-    for meta in graph["tensor_values"].values():
-        require_meta(meta)
-    for node in graph["nodes"]:
-        if node["target"].startswith(ATEN):
-            _require_arguments(node)
+    module = program["graph_module"]
+    if not 0 <= program["schema_version"]["major"] <= NEWEST:
+        raise LaterSchema(f"its schema is version {program['schema_version']['major']}")
+    require_trees(module.get("module_call_graph"))
+    _require_same(module["signature"]["input_specs"], module["graph"]["inputs"])
+    _require_answers(module["signature"], module["graph"]["outputs"])
+    _require_graph(module["graph"])
 
 
 def require_meta(meta: Any) -> None:
@@ -48,6 +53,132 @@ def require_meta(meta: Any) -> None:
         raise ValueError(f"a tensor has {len(meta['sizes'])} lengths, {len(meta['strides'])} steps")
     if any(one.get("as_int", 0) < 0 for one in meta["sizes"]):
         raise ValueError("a length is not a whole number, or is negative")
+
+
+def require_names(
+    program: Mapping[str, Any],
+    weights: Mapping[str, bool | None],
+    constants: Collection[str] | None,
+) -> None:
+    """Refuse a signature that names weights or constants which are not there.
+
+    https://github.com/pytorch/pytorch/blob/main/torch/_export/verifier.py, as of PyTorch 2.15
+
+    Parameters
+    ----------
+    program : mapping
+        One that ``require_program`` has looked at.
+    weights : mapping of str to bool or None
+        Names of the weights, and whether each is a parameter; None where that is not known.
+    constants : collection of str or None
+        Names of the constants; None if they are not known.
+
+    Raises
+    ------
+    ValueError
+        If a parameter, buffer or constant has no values.
+    """
+    module = program["graph_module"]
+    inside = tuple(f"{name}." for name in _graphs(module["graph"]))
+    for spec in module["signature"]["input_specs"]:
+        ((kind, own),) = spec.items()
+        name = own.get("parameter_name", own.get("buffer_name", own.get("tensor_constant_name")))
+        if kind == "parameter" and not (name in weights and weights[name] is not False):
+            raise ValueError(f"its parameter {name[:80]} is not among its weights")
+        if kind == "buffer" and not own["persistent"] and name in weights:
+            raise ValueError(f"its buffer {name[:80]} is among its weights, and is said not to be")
+        if constants is None or name is None or name in constants:
+            continue
+        if kind == "tensor_constant":
+            raise ValueError(f"its constant {name[:80]} has no values")
+        if kind == "buffer" and name not in weights and not name.startswith(inside):
+            raise ValueError(f"its buffer {name[:80]} has no values")
+
+
+def _require_graph(graph: Mapping[str, Any]) -> None:
+    """Refuse values that are used before they are there, are there twice, or are not described."""
+    said = ("tensor_values", "sym_int_values", "sym_bool_values", "sym_float_values")
+    described = {name for kind in said for name in graph.get(kind, ())}
+    described |= graph.get("custom_obj_values", {}).keys()
+    known: set[str] = set()
+    for meta in graph["tensor_values"].values():
+        require_meta(meta)
+    _require_new(_names(graph["inputs"]), known, described)
+    for node in graph["nodes"]:
+        if node["target"].startswith(ATEN):
+            _require_arguments(node)
+        require_origin(node["metadata"])
+        for one in node["inputs"]:
+            _require_known(one["arg"], known)
+            for inner in _arguments(one["arg"], "as_graph"):
+                _require_graph(inner["graph"])
+        _require_new(_names(node["outputs"]), known, described)
+    for one in graph["outputs"]:
+        _require_known(one, known)
+
+
+def _require_known(held: Any, known: Collection[str]) -> None:
+    for name in _names(held):
+        if name not in known:
+            raise ValueError(f"its graph takes a value {name[:60]!r}, which is not there")
+
+
+def _require_new(names: Iterator[str], known: set[str], described: Collection[str]) -> None:
+    for name in names:
+        if name in known or name not in described:
+            what = "is there twice" if name in known else "is not described"
+            raise ValueError(f"its value {name[:60]!r} {what}")
+        known.add(name)
+
+
+def _require_answers(signature: Mapping[str, Any], outputs: list[Any]) -> None:
+    """Refuse a signature that names other answers than the graph gives."""
+    specs = [next(iter(spec.items())) for spec in signature["output_specs"]]
+    if len(specs) != len(outputs):
+        raise ValueError(f"its graph gives {len(outputs)} values, its signature {len(specs)}")
+    changed = {_name(own["arg"]) for kind, own in specs if kind in _CHANGED}
+    given = [_name(own["arg"]) for kind, own in specs if kind == "user_output"]
+    tokens = sum(kind == "token" for kind, _ in specs)
+    last = tokens + sum(kind in _CHANGED for kind, _ in specs)
+    names = [_name(one) for one in outputs]
+    if not changed.issuperset(names[tokens:last]):
+        raise ValueError("its signature names another value that is changed than its graph")
+    for one, name in zip(given, names[last:], strict=False):
+        if one != name:
+            raise ValueError("its signature names another answer than its graph")
+
+
+def _graphs(graph: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of graphs that a graph holds."""
+    for node in graph["nodes"]:
+        for one in node["inputs"]:
+            yield from (inner["name"] for inner in _arguments(one["arg"], "as_graph"))
+
+
+def _arguments(held: Any, kind: str) -> Iterator[Any]:
+    """Yield the values of a kind in an argument, and in those that it is made of."""
+    if isinstance(held, dict):
+        for key, one in held.items():
+            if key == kind:
+                yield one
+            elif key == "as_string_to_argument":
+                for inner in one.values():
+                    yield from _arguments(inner, kind)
+
+
+def _names(held: Any) -> Iterator[str]:
+    """Yield the names of tensors and lengths in arguments; others have none, or need none."""
+    if isinstance(held, list):
+        for one in held:
+            yield from _names(one)
+    elif isinstance(held, dict):
+        for key, one in held.items():
+            if key in {"name", "as_name"}:
+                yield one
+            elif key == "as_string_to_argument":
+                yield from _names(list(one.values()))
+            elif key not in {"as_graph", "as_custom_obj"}:
+                yield from _names(one)
 
 
 def _require_arguments(node: Mapping[str, Any]) -> None:

@@ -28,6 +28,8 @@ _REAL = re.compile(
 _MOST_DIGITS = 4300
 """Python reads no longer whole numbers, either (``sys.get_int_max_str_digits``)."""
 NEWEST_PROTOCOL = 5
+_LONG = 9
+"""Bytes of a whole number of TorchScript, that of its length among them."""
 
 
 class Stream:
@@ -96,7 +98,10 @@ def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
         name, read = _READERS[letter]
         if stream.known is not None and (name not in stream.known or (place and name == "PROTO")):
             raise ValueError(f"it has the operation {name}, which is not written there")
+        before = stream.left
         argument: Any = None if read is None else read(stream)
+        if stream.alone and name == "LONG1" and before - stream.left != _LONG:
+            raise ValueError("a whole number has not 8 bytes")
         if name == "GLOBAL" and stream.names is not None and not stream.names.fullmatch(argument):
             raise ValueError(f"it names {argument[:80]!r}, which is not written there")
         if name == "PROTO" and argument > NEWEST_PROTOCOL:

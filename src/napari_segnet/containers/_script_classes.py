@@ -15,6 +15,8 @@ __all__ = ["RESERVED", "ScriptClass", "ScriptCode"]
 RESERVED = frozenset(("NoneType",))
 """Words of TorchScript that are none of Python."""
 _BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enum"))
+_LONGEST = 10
+"""Digits of the number of a constant."""
 _TEXTS = frozenset(("__parameters__", "__buffers__"))
 _PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
 
@@ -31,6 +33,8 @@ class ScriptClass:
     slots: list[str] = field(default_factory=list)
     """Fields that each object has a value of its own for."""
     functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
+    values: dict[str, ast.expr] = field(default_factory=dict)
+    """Those of fields that are the same in each object."""
 
 
 class ScriptCode:
@@ -42,7 +46,9 @@ class ScriptCode:
         If PyTorch could not compile them.
     """
 
-    def __init__(self, trees: Mapping[str, ast.Module], constants: int, budget: Budget) -> None:
+    def __init__(
+        self, trees: Mapping[str, ast.Module], constants: Sequence[Type], budget: Budget
+    ) -> None:
         self.constants, self.budget = constants, budget
         self.classes: dict[str, ScriptClass] = {}
         self.functions: dict[str, ast.FunctionDef] = {}
@@ -93,8 +99,10 @@ class ScriptCode:
         first, _, rest = name.partition(".")
         if first == "CONSTANTS":
             number = rest.removeprefix("c")
-            if not number.isascii() or not number.isdigit() or int(number) >= self.constants:
+            known = number.isascii() and number.isdigit() and len(number) < _LONGEST
+            if not known or int(number) >= len(self.constants):
                 raise self.refuse(f"there is no constant {rest}")
+            return self.constants[int(number)]
         elif first == "__torch__":
             known = name in self.functions or name in self.classes
             if not known and not name.startswith("__torch__.torch.classes."):
@@ -138,6 +146,8 @@ class ScriptCode:
         made.fields[name] = kind
         if one.value is None:
             made.slots.append(name)
+        else:
+            made.values[name] = one.value
 
     def _assigned(self, made: ScriptClass, target: ast.expr, value: ast.expr) -> None:
         """Look at ``__parameters__ = [...]``, and ``__annotations__["0"] = ...``."""

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from napari_segnet.budget import Budget
 from napari_segnet.containers._script_classes import ScriptCode
 from napari_segnet.containers._script_functions import ScriptFunction
+from napari_segnet.containers._script_types import Type
 
 __all__ = ["parsed_code"]
 
@@ -36,7 +37,7 @@ NO_BASE = re.compile(r"^class\s+\w+\s*\(\s*\)", re.MULTILINE)
 
 def parsed_code(
     files: Mapping[str, str],
-    constants: int,
+    constants: Sequence[Type],
     needed: Sequence[tuple[str, Collection[str] | None]],
     budget: Budget,
 ) -> dict[str, ast.Module]:
@@ -46,8 +47,8 @@ def parsed_code(
     ----------
     files : mapping of str to str
         Their text.
-    constants : int
-        How many values the file numbers as ``CONSTANTS.c0`` and so on.
+    constants : sequence of Type
+        Types of the values that the file numbers as ``CONSTANTS.c0`` and so on.
     needed : sequence of (str, collection of str or None)
         Dotted names of the classes of its modules, and what each module has values for.
     budget : Budget
@@ -72,6 +73,9 @@ def parsed_code(
         code.at = name
         ScriptFunction(code, None).check(function)
     for name, one in code.classes.items():
+        for field, value in one.values.items():
+            code.at = f"{name}.{field}"
+            ScriptFunction(code, None).fixed(value, one.fields[field])
         for function in one.functions.values():
             code.at = f"{name}.{function.name}"
             ScriptFunction(code, name).check(function)

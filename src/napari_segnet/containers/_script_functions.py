@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
 from napari_segnet.containers._script_operators import is_operation, refusal
+from napari_segnet.containers._script_results import result
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -16,6 +17,8 @@ from napari_segnet.containers._script_types import (
     joined,
     listed,
     literal,
+    made_of,
+    unite,
 )
 
 __all__ = ["ScriptFunction"]
@@ -51,14 +54,23 @@ class ScriptFunction:
         self.returns = self.look.type(function.returns) if function.returns else ANY
         names = [one.arg for one in own.args][::-1]
         for name, default in zip(names, own.defaults[::-1], strict=False):
-            if not fits(literal(default), values[name]):
-                raise self.look.refuse(f"{name} is not of its type")
+            self.fixed(default, values[name])
         if not own.args and self.owner is not None:
             raise self.look.refuse(f"{function.name} has no self")
         left = self._block(function.body, values)
         interface = self.owner is not None and self.look.opened.get(self.owner, False)
         if not left and not interface and self.returns.name not in {"NoneType", "Any", "Optional"}:
             raise self.look.refuse(f"{function.name} may end without a value")
+
+    def fixed(self, value: ast.expr, kind: Type) -> None:
+        """Refuse a value of a class, or one without another, that is none or not of its type."""
+        found = self._value(value, {})
+        called = value.func if isinstance(value, ast.Call) else None
+        unmade = isinstance(called, ast.Name) and called.id == "uninitialized"
+        if unmade and found != kind:  # PyTorch makes a number of it at once, and cannot
+            raise self.look.refuse("a value is not made")
+        if not fits(found, kind) or not fits(literal(value), kind):
+            raise self.look.refuse("a value is not of its type")
 
     # ---- Statements --------------------------------------------------------------------
 
@@ -125,7 +137,7 @@ class ScriptFunction:
             one, two = yes.get(name, ANY), no.get(name, ANY)
             if not (name in yes or left) or not (name in no or gone):
                 continue
-            if left or gone or NONE in (one, two) or fits(one, two) or fits(two, one):
+            if left or gone or unite(one, two):
                 values[name] = joined(one, two)
             else:  # of two types: whoever takes it later is refused
                 values.pop(name, None)
@@ -174,9 +186,9 @@ class ScriptFunction:
             return self._call(node, values)
         if isinstance(node, ast.List):
             parts = [self._value(one, values) for one in node.elts]
-            return Type("List", (held(*parts),))
+            return made_of("List", (held(*parts),))
         if isinstance(node, ast.Tuple):
-            return Type("Tuple", tuple(self._value(one, values) for one in node.elts))
+            return made_of("Tuple", (self._value(one, values) for one in node.elts))
         if isinstance(node, ast.Subscript):
             return self._item(node, values)
         if isinstance(node, ast.IfExp):
@@ -245,8 +257,7 @@ class ScriptFunction:
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         if _root(node.func) in {"torch", "ops"} - values.keys():
-            self._operation(ast.unparse(node.func), node, values)
-            return ANY
+            return self._operation(ast.unparse(node.func), node, values)
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             if node.func.value.id == "CONSTANTS" and "CONSTANTS" not in values:
                 raise self.look.refuse("a constant is called")
@@ -264,13 +275,14 @@ class ScriptFunction:
         self._arguments(node, values)
         return ANY
 
-    def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> None:
+    def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> Type:
         """Compare what an operation of PyTorch is given with what it takes."""
-        found = self._arguments(node, values)
+        found, named = self._arguments(node, values), [one.arg for one in node.keywords]
         if any(isinstance(one, ast.Starred) for one in node.args):
-            return
-        if odd := refusal(name, found, [one.arg for one in node.keywords]):
+            return ANY
+        if odd := refusal(name, found, named):
             raise self.look.refuse(odd)
+        return ANY if "out" in named else result(name, found)
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""

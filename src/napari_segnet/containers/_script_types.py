@@ -6,10 +6,23 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/frontend/script_ty
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-__all__ = ["ANY", "NONE", "Type", "fits", "held", "joined", "listed", "literal", "type_of"]
+__all__ = [
+    "ANY",
+    "NONE",
+    "Type",
+    "fits",
+    "held",
+    "joined",
+    "listed",
+    "literal",
+    "made_of",
+    "type_of",
+    "type_of_value",
+    "unite",
+]
 
 _PLAIN = frozenset(
     "Tensor int float bool str complex NoneType Any number Device Layout Generator Stream Storage "
@@ -23,6 +36,16 @@ _MADE_OF = {
 """Types of other types, and of how many."""
 _NUMBERS = frozenset(("int", "float", "complex", "number", "Scalar", "Tensor", "bool"))
 
+_SCALARS = frozenset(("Tensor", "int", "float", "bool", "str"))
+"""Types of which none is a kind of another."""
+
+
+_LARGEST = 100
+"""Types in one that is made of the types of values; a larger one is not known.
+
+Each line of a program can make a tuple of twice the last one, the text of which has no end.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Type:
@@ -30,6 +53,10 @@ class Type:
 
     name: str
     args: tuple[Type, ...] = ()
+    size: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", 1 + sum(one.size for one in self.args))
 
     def __str__(self) -> str:
         return f"{self.name}[{', '.join(map(str, self.args))}]" if self.args else self.name
@@ -38,6 +65,12 @@ class Type:
 ANY = Type("Any")
 """Also what is not known."""
 NONE = Type("NoneType")
+
+
+def made_of(name: str, kinds: Iterable[Type]) -> Type:
+    """Return the type of a value that is made of others; any if it is too large."""
+    found = Type(name, tuple(kinds))
+    return found if found.size <= _LARGEST else ANY
 
 
 def type_of(node: ast.expr | None, classes: Mapping[str, bool]) -> Type:
@@ -113,16 +146,38 @@ def joined(*kinds: Type) -> Type:
         return kinds[0]
     inner = [one.args[0] if one.name == "Optional" else one for one in kinds if one != NONE]
     if inner and any(one == NONE or one.name == "Optional" for one in kinds):
-        return Type("Optional", (joined(*inner),))
+        return made_of("Optional", (joined(*inner),))
+    if all(one.name == "Tuple" and len(one.args) == len(kinds[0].args) for one in kinds):
+        rows = zip(*(one.args for one in kinds), strict=True)
+        return made_of("Tuple", (joined(*row) for row in rows))
     return ANY
 
 
+def unite(one: Type, two: Type) -> bool:
+    """Tell if a value that has one type in a branch and another in the other has one after both."""
+    if one == two or NONE in (one, two):
+        return True
+    if one.name == two.name == "Tuple" and len(one.args) == len(two.args):
+        return all(map(unite, one.args, two.args))
+    if "Optional" in {one.name, two.name}:
+        inner = [kind.args[0] if kind.name == "Optional" else kind for kind in (one, two)]
+        return unite(*inner)
+    if {one.name, two.name} <= _SCALARS:
+        return False
+    return fits(one, two) or fits(two, one)
+
+
 def held(*kinds: Type) -> Type:
-    """Return the type of what a list of these holds; plain values of several types have no one."""
-    names = {one.name for one in kinds}
-    if len(names) > 1 and names <= {"int", "float", "bool", "str"}:
-        return Type("Union", kinds)
+    """Return the type of what a list of these holds; values of several types have no one."""
+    if any(not unite(kinds[0], one) for one in kinds[1:]):
+        return made_of("Union", kinds)
     return joined(*kinds) if kinds else ANY
+
+
+def type_of_value(value: object) -> Type:
+    """Return the type of a number or a text that a file holds; others have any."""
+    plain = {bool: "bool", int: "int", float: "float", str: "str"}.get(type(value))
+    return ANY if plain is None else Type(plain)
 
 
 def listed(kind: Type) -> Type:

@@ -52,6 +52,8 @@ NOT_CALLED = frozenset((*COMPLETE, KIND, "torch.Tensor"))
 _TORCH = ("torch", "torch.cuda", "torch.storage")
 SCRIPT = "__torch__"
 """Where the classes of a TorchScript file are."""
+_STRIDED, _WITH_METADATA = "torch._utils._rebuild_tensor_v2", 7
+"""Values of a tensor of TorchScript, the last of which tells whether it is a conjugate."""
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
 _DAMAGE = (
@@ -115,9 +117,11 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.stateful: dict[int, Any] = {}
         """Plain values by identity that stand for objects which may get a state."""
+        self.script = False
+        """Whether it is one of TorchScript, which makes None of each ``OrderedDict``."""
 
     def run(self, stream: Stream) -> Any:
-        step = self.budget.step
+        step, self.script = self.budget.step, stream.alone
         for name, argument in operations(stream):
             step()
             _OPCODES[name](self, argument)
@@ -166,7 +170,12 @@ class _Machine:
         known = target.module in _TORCH and is_kind(target.short)
         if self.persistent is not None and (known or is_storage(target.name)):
             raise ValueError("a data type is called as if it were a function")
+        if self.script and name == "collections.OrderedDict":
+            return None
         if name in TENSORS:
+            if self.script and name == _STRIDED and len(args) == _WITH_METADATA:
+                if not isinstance(args[-1], dict):
+                    raise ValueError("the metadata of a tensor are not a dict")
             return TENSORS[name](*args)
         if name in ARRAYS:
             return ARRAYS[name](*args)

@@ -15,7 +15,7 @@ from typing import Any
 
 from napari_segnet.budget import parsed_json
 from napari_segnet.containers._export_schema import LaterSchema
-from napari_segnet.containers._export_sound import require_meta, require_program
+from napari_segnet.containers._export_sound import require_meta, require_names, require_program
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -76,7 +76,11 @@ class TorchExport:
             else:
                 model = name.rpartition("/")[2].removesuffix(".json")
                 _require_parts(archive, folder, model)
-                root = dict(_tensors(archive, folder, model))
+                weights = _listed(archive, folder, model, "weights") or {}
+                constants = _listed(archive, folder, model, "constants")
+                known = {name: parameter for name, (_, parameter) in weights.items()}
+                require_names(program, known, constants)
+                root = {name: tensor for name, (tensor, _) in (weights | (constants or {})).items()}
         except LaterSchema as error:
             raise UnsupportedWeightsError(
                 f"{path.name} is a program of torch.export of a later PyTorch than is known, or "
@@ -144,21 +148,25 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
 # ---- Weights ---------------------------------------------------------------------------
 
 
-def _tensors(archive: Archive, folder: str, model: str) -> Iterator[tuple[str, TensorRef]]:
-    """Yield weights and constants by their names."""
+def _listed(
+    archive: Archive, folder: str, model: str, kind: str
+) -> dict[str, tuple[TensorRef, bool | None]] | None:
+    """Return weights or constants by names, and if each is a parameter; None without a list."""
     order = "little"
     if folder + "byteorder" in archive.entries:
         order = archive.read(folder + "byteorder").decode("ascii", "replace")
     if order not in ORDERS:
         raise ValueError(f"its numbers have the byte order {order[:20]!r}")
-    for kind in ("weights", "constants"):
-        place = f"{folder}data/{kind}/"
-        listing = f"{place}{model}_{kind}_config.json"
-        if listing in archive.entries:
-            for name, entry in _json(archive, listing)["config"].items():
-                yield str(name), _tensor(archive, place, entry, swap=foreign(order))
-        elif f"{place}{model}.pt" in archive.entries:
-            yield from _saved(archive, f"{place}{model}.pt")
+    place = f"{folder}data/{kind}/"
+    listing = f"{place}{model}_{kind}_config.json"
+    if listing in archive.entries:
+        return {
+            str(name): (_tensor(archive, place, entry, swap=foreign(order)), entry["is_param"])
+            for name, entry in _json(archive, listing)["config"].items()
+        }
+    if f"{place}{model}.pt" in archive.entries:
+        return {name: (one, None) for name, one in _saved(archive, f"{place}{model}.pt")}
+    return None
 
 
 def _require_parts(archive: Archive, folder: str, model: str) -> None:

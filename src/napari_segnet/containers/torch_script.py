@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import Budget
-from napari_segnet.containers._inert import Inert
+from napari_segnet.containers._inert import Inert, Named
 from napari_segnet.containers._script_code import parsed_code
+from napari_segnet.containers._script_types import Type, type_of_value
 from napari_segnet.containers._storage import foreign
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
@@ -97,12 +98,22 @@ class TorchScript:
         budget = Budget.of_file(archive.length)
         try:
             code = parsed_code(
-                dict(_code(archive, folder)), len(fixed), list(_modules(module)), budget
+                dict(_code(archive, folder)),
+                [_type(one) for one in fixed],
+                list(_modules(module)),
+                budget,
             )
         except ValueError as error:
             raise BrokenWeightsError(_damaged(path, str(error))) from error
         metadata = {"module": module, "constants": fixed, "code": code}
         return Tree(container=self.name, root=root, metadata=metadata, stamp=archive.stamp)
+
+
+def _type(value: Any) -> Type:
+    """Return the type of a constant."""
+    if isinstance(value, Named):
+        raise ValueError(f"its constants hold the class {str(value)[:80]} where a value belongs")
+    return Type("Tensor") if isinstance(value, TensorRef) else type_of_value(value)
 
 
 def _folder(found: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """Little- and big-endian, classic and BigTIFF."""
 
 
+MOST_FOR_NOTHING = 1024
+"""Bytes that a packed strip or tile may have beyond twice its pixels."""
 BESIDE = ("label", "macro", "map", "overview", "thumbnail")
 """What the pictures beside the one of a slide are called: nobody misses them."""
 
@@ -210,8 +213,17 @@ def _pixels(path: Path, series: Any, stamp: Stamp, level: int = 0) -> Any:
 def _check_page(path: Path, page: Any) -> None:
     if page is None or page.parent.filehandle.path != str(path.resolve()):
         return
-    ends = [int(o) + int(n) for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    counts = [int(n) for n in page.databytecounts]
+    ends = [int(o) + n for o, n in zip(page.dataoffsets, counts, strict=False)]
     _check_end(path, max(ends, default=0))
+    # Pieces that are the same may be there once; packed, they are hardly larger than unpacked.
+    itemsize = 8 if page.dtype is None else page.dtype.itemsize
+    stated = math.prod(page.chunked) * math.prod(page.chunks) * itemsize
+    if sum(counts) > max(path.stat().st_size, 2 * stated + MOST_FOR_NOTHING * len(counts)):
+        raise ImageError(
+            f"{path.name} is damaged: its {len(counts):,} strips or tiles say that they have "
+            f"{sum(counts):,} bytes, and its pixels need {stated:,}. Copy or export it again."
+        )
 
 
 def _check_end(path: Path, end: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 from napari_segnet.programs.structure._names import numbers, pattern
 from napari_segnet.programs.structure._parts import Part
@@ -80,8 +79,16 @@ def _changes(parts: Sequence[Part], steps: Sequence[Step]) -> Mapping[str, int]:
             place = f"{pattern(part.name)} {inner} {part.gap}"
             kind = (step.before, step.transposed, step.join in ("concat", "add"))
             found.setdefault(place, []).append(kind)
-    return {
-        place: sum(one != two for one, two in pairwise(kinds[1:]))
-        for place, kinds in found.items()
-        if len(kinds) > 2
-    }
+    return {place: _uneven(kinds) for place, kinds in found.items() if len(kinds) > 2}
+
+
+def _uneven(kinds: Sequence[object]) -> int:
+    """Return how often levels differ from the one before, or from that as many layers before it.
+
+    A list of all layers, such as a step up and two convolutions for each level, repeats itself.
+    """
+    turns = [period for period in (1, 2, 3) if period == 1 or len(kinds) > 2 * period + 1]
+    return min(
+        sum(one != two for one, two in zip(kinds[1:], kinds[1 + turn :], strict=False))
+        for turn in turns
+    )

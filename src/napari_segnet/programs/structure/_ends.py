@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import unlike
 from napari_segnet.programs.structure._foreign import is_foreign
-from napari_segnet.programs.structure._names import OUTPUT
+from napari_segnet.programs.structure._names import DECODER, OUTPUT
 from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import State
+from napari_segnet.programs.structure._topology import RESIZINGS, State
 
 __all__ = ["MOST_CHANNELS", "end_cost"]
 
@@ -44,10 +44,15 @@ def end_cost(parts: Sequence[Part], state: State, flat: bool, says_out: bool) ->
     if state.steps[-1].shuffled or is_foreign(parts, state):
         return None
     bare = not state.taken and not any(one.transposed for one in state.steps)
-    if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
+    # In a decoder that begins with its resizing, one pixel of a last convolution gives classes.
+    pixel = bool(last.units) and max(last.units[-1].kernel) == 1
+    classes = last.role == DECODER and bool(state.ups) and pixel
+    classes &= any(parts[one.part].lead > 0 and one.before in RESIZINGS for one in state.steps)
+    says = last.role == OUTPUT or classes
+    if bare and state.channels > MOST_CHANNELS and not says:
         return None  # a backbone alone
     wider = state.channels > max(MOST_CHANNELS, last.first.inputs(False))
-    if wider and last.role != OUTPUT:
+    if wider and not says:
         return None  # as many as stand before a rearrangement to more pixels
     if not state.ups and any((part.gap or 0) > 1 for part in parts):
         return None  # poolings without a way back: a classifier of convolutions

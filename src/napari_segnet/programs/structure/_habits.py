@@ -17,7 +17,7 @@ __all__ = ["ends_as_named", "habits_of"]
 HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
     (
         "milesial/Pytorch-UNet",
-        (r"(^|\.)down\d+\..*(double_conv|mpconv)", r"(^|\.)up\d+\.conv\."),
+        (r"(^|\.)down\d+\.(\w+\.1\.double_conv|mpconv)", r"(^|\.)up\d+\.conv\."),
         {"join": "skip-up", "resize": "bilinear-aligned"},
     ),
     (

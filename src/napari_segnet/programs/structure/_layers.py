@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,22 +29,26 @@ class StoredLayer:
         Shapes by role, in the order of the file.
     place : int
         How many layers are registered before it.
+    element : str
+        Name of the element of a ``Sequential`` that holds nothing but this layer; empty: there is
+        none.
     """
 
     name: str
     kind: Kind
     roles: Mapping[str, Shape]
     place: int
+    element: str = ""
 
     @property
     def parent(self) -> str:
         """Name of the module that holds it."""
-        return self.name.rpartition(".")[0]
+        return (self.element or self.name).rpartition(".")[0]
 
     @property
     def number(self) -> int | None:
         """Number in its ``Sequential`` or list; None where it has a name."""
-        leaf = self.name.rpartition(".")[2]
+        leaf = (self.element or self.name).rpartition(".")[2]
         return int(leaf) if leaf.isdecimal() else None
 
     @property
@@ -74,10 +79,31 @@ def stored_layers(shapes: Mapping[str, Shape]) -> tuple[StoredLayer, ...]:
     for key, shape in shapes.items():
         name, _, role = key.rpartition(".")
         grouped.setdefault(name, {})[role] = shape
+    elements = _elements(tuple(grouped))
     return tuple(
-        StoredLayer(name=name, kind=_kind(roles), roles=roles, place=place)
+        StoredLayer(
+            name=name, kind=_kind(roles), roles=roles, place=place, element=elements.get(name, "")
+        )
         for place, (name, roles) in enumerate(grouped.items())
     )
+
+
+def _elements(names: Sequence[str]) -> Mapping[str, str]:
+    """Return layers that are alone in an element of a ``Sequential`` -> that element.
+
+    Others of its elements are layers themselves, such as ``block.1`` beside ``block.0.conv``: a
+    list of blocks holds none.
+    """
+    held = Counter(name.rpartition(".")[0] for name in names)
+    direct = {name.rpartition(".")[0] for name in names if name.rpartition(".")[2].isdecimal()}
+    found = {}
+    for name in names:
+        module, _, leaf = name.rpartition(".")
+        around, _, number = module.rpartition(".")
+        alone = held[module] == 1 and not any(other.startswith(f"{module}.") for other in held)
+        if alone and number.isdecimal() and not leaf.isdecimal() and around in direct:
+            found[name] = module
+    return found
 
 
 def _kind(roles: Mapping[str, Shape]) -> Kind:

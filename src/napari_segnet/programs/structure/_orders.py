@@ -94,6 +94,8 @@ def _orders_of(
     known = sum(_role(names, one) != UNKNOWN for one in plain)
     if inserted := _with_steps_down(parts, places):
         yield ("by role",), inserted
+    if role(names[places[0]]) == OUTPUT and not by_name:
+        yield ("head last",), (*places[1:], places[0])
     bases: list[tuple[tuple[List, ...], tuple[str, ...]]] = [(plain, ())]
     bases += [(ranked, ("by role",))] if known * 2 >= len(plain) else []
     gated = [(_with_gates(names, base), (*words, "with gates")) for base, words in bases]

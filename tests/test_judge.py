@@ -184,7 +184,8 @@ def test_what_all_norms_together_make_likelier_is_taken():
 
     usual, slightly = judged("relu", 0.020, 1.0), judged("silu", 0.015, 0.9)
     assert _too_small(slightly, usual, "activation")
-    assert not _too_small(judged("silu", 0.015, 0.2), usual, "activation")
+    assert _too_small(judged("silu", 0.015, 0.2), usual, "activation")
+    assert not _too_small(judged("silu", 0.015, 0.0), usual, "activation")
     assert not _too_small(judged("silu", 0.001, 0.9), judged("relu", 0.5, 1.0), "activation")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -159,13 +160,7 @@ class Part:
         return np.ascontiguousarray(stack if self.ndim == 3 else stack[:, :, 0])
 
     def _likest(self, height: int, width: int, count: int) -> tuple[Tile, ...]:
-        rng = np.random.default_rng(0)
-        drawn = [
-            rng.integers(0, most - edge + 1, count)
-            for _ in range(TRIED_SETS)
-            for most, edge in zip(self.shape, (height, width), strict=True)
-        ]
-        tops, lefts = np.stack(drawn[::2]), np.stack(drawn[1::2])
+        tops, lefts = _drawn(self.shape, (height, width), count)
         unlike = np.zeros(TRIED_SETS)
         for figure in _figures(self._plane):
             # Neighbours are a column fewer than pixels.
@@ -178,6 +173,20 @@ class Part:
             Tile(int(top), int(left), height, width)
             for top, left in zip(tops[best], lefts[best], strict=True)
         )
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(
+    shape: tuple[int, int], edges: tuple[int, int], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return tops and lefts of all sets ``(sets, count)``, the same for images of one size."""
+    rng = np.random.default_rng(0)
+    drawn = [
+        rng.integers(0, most - edge + 1, count)
+        for _ in range(TRIED_SETS)
+        for most, edge in zip(shape, edges, strict=True)
+    ]
+    return np.stack(drawn[::2]), np.stack(drawn[1::2])
 
 
 def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
@@ -225,6 +234,8 @@ def _means(
     width: int,
 ) -> npt.NDArray[np.float64]:
     """Return the mean in each box, by sums from the corner on: each pixel is looked at once."""
+    if figure.dtype == bool and tops.size < figure.shape[1]:
+        return _shares(figure, tops, lefts, height, width)
     # Counts of a part's pixels are exact in float32, and quick to add.
     dtype = np.float32 if figure.dtype == bool else np.float64
     sums: npt.NDArray[Any] = np.zeros([n + 1 for n in figure.shape], dtype)
@@ -233,6 +244,25 @@ def _means(
     found = sums[low, right] - sums[tops, right] - sums[low, lefts] + sums[tops, lefts]
     means: npt.NDArray[np.float64] = found / np.float64(height * width)
     return means
+
+
+def _shares(
+    figure: npt.NDArray[np.generic],
+    tops: npt.NDArray[np.int64],
+    lefts: npt.NDArray[np.int64],
+    height: int,
+    width: int,
+) -> npt.NDArray[np.float64]:
+    """Return the same where boxes are few: sums down the columns of boxes, not of all pixels."""
+    across = np.zeros((figure.shape[0], figure.shape[1] + 1), np.int32)
+    figure.cumsum(1, out=across[:, 1:])
+    flat = lefts.ravel()
+    down = np.zeros((figure.shape[0] + 1, flat.size), np.int32)
+    (across[:, flat + width] - across[:, flat]).cumsum(0, out=down[1:])
+    boxes = np.arange(flat.size)
+    counts = down[tops.ravel() + height, boxes] - down[tops.ravel(), boxes]
+    shares: npt.NDArray[np.float64] = (counts / np.float64(height * width)).reshape(tops.shape)
+    return shares
 
 
 def _squared(block: Pixels, scale: float, edge: int) -> Pixels:

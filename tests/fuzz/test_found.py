@@ -1474,6 +1474,7 @@ def packed(path: Path, parts: Parts) -> Path:
         ("archive_version", None, "archive_version is missing"),
         (".data/version", None, "version is missing"),
         ("sample_inputs/model.pt", None, "model.pt is missing"),
+        ("constants_config.json", None, r"constants_config\.json is missing"),
         ("sample_inputs/model.pt", b'{"config": {}}', "is no zip file"),
     ],
 )
@@ -2298,6 +2299,11 @@ def mutating(program: Any, name: str) -> None:
             "weights_config.json",
             lambda said: said["config"]["first.bias"].update(is_param=False),
             "not among its weights",
+        ),
+        (
+            "weights_config.json",
+            lambda said: said["config"]["first.bias"].update(use_pickle=True),
+            "is no zip file",
         ),
         ("constants_config.json", lambda said: said["config"].clear(), "has no values"),
         ("model.json", lambda said: renamed(said, "x", "y"), "'y', which is not there"),

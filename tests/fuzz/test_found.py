@@ -1379,6 +1379,48 @@ def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "fields", "opens"),
+    [
+        (("x", "y"), {"x": (np.dtype("f4"), 0), "y": (np.dtype("f4"), 4, "title")}, True),
+        (("x", "y"), None, False),
+        (None, {"x": (np.dtype("f4"), 0)}, False),
+        (["x"], {"x": (np.dtype("f4"), 0)}, False),
+    ],
+)
+def test_names_and_fields_of_a_table(names: Any, fields: Any, opens: bool, tmp_path: Path) -> None:
+    class Table:
+        def __reduce__(self) -> Any:
+            return np.dtype, ("V8", False, True), (3, "|", None, names, fields, 8, 1, 16)
+
+    torch.save({"a": torch.ones(2), "b": Table()}, tmp_path / "a.pth")
+    if opens:
+        assert "a" in open_tree(tmp_path / "a.pth").root
+        return
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        np.dtype("V8", False, True).__setstate__(Table().__reduce__()[2])  # type: ignore[operator]
+    with pytest.raises(BrokenWeightsError, match="of a table"):
+        open_tree(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "opens"),
+    [(1, None, True), (2**31 - 1, None, True), (2**31, None, False), (1, "f", False)],
+)
+def test_units_of_a_date(count: int, names: Any, opens: bool, tmp_path: Path) -> None:
+    class Day:
+        def __reduce__(self) -> Any:
+            unit = ({}, (b"D", count, 1, 1))
+            return np.dtype, ("M8", False, True), (4, "<", None, names, None, -1, -1, 0, unit)
+
+    torch.save({"a": torch.ones(2), "b": Day()}, tmp_path / "a.pth")
+    if opens:
+        assert "a" in open_tree(tmp_path / "a.pth").root
+        return
+    with pytest.raises(BrokenWeightsError):
+        open_tree(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nTensor\n"),

@@ -1606,6 +1606,7 @@ def test_a_program_with_a_negative_length() -> None:
         ({"as_sym_ints": [{"as_int": 1, "as_name": "x"}]}, "of no kind, or of several"),
         ({"tensor": {"name": "x"}}, "of the kind 'tensor'"),
         ({"as_ints": 3}, "a list or table of it is a int"),
+        ({"as_sym_ints": [{"as_tensor": {"name": "x"}}]}, "of the kind 'as_tensor'"),
         ({"as_string_to_argument": {"a": {"as_device": {"type": 1}}}}, "no str"),
     ],
 )

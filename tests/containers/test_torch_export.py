@@ -37,6 +37,7 @@ def written(path: Path, entry: dict[str, Any], **parts: bytes) -> Path:
         "archive_version": b"0",
         ".data/version": b"3\n",
         "data/sample_inputs/model.pt": b"",
+        "data/constants/model_constants_config.json": b'{"config": {}}',
         "byteorder": b"little",
         "models/model.json": PROGRAM,
         "data/weights/model_weights_config.json": json.dumps({"config": {"w": config}}).encode(),
@@ -113,7 +114,10 @@ def test_kinds_and_objects_that_are_not_read_are_refused_when_loaded(tmp_path: P
     path = written(tmp_path / "a.pt2", {"tensor_meta": meta(kind=29)})
     with pytest.raises(UnsupportedWeightsError, match="numbers of the kind 29"):
         open_tree(path).root["w"].load()
-    path = written(tmp_path / "a.pt2", {"tensor_meta": None, "use_pickle": True})
+    made = io.BytesIO()
+    torch.save(torch.ones(3), made)
+    pickled = {"data/weights/weight_0": made.getvalue()}
+    path = written(tmp_path / "a.pt2", {"tensor_meta": None, "use_pickle": True}, **pickled)
     with pytest.raises(UnsupportedWeightsError, match="as a pickle, which is not opened"):
         open_tree(path).root["w"].load()
 

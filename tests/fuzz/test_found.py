@@ -1379,6 +1379,48 @@ def test_whole_numbers_of_a_script_have_8_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "fields", "opens"),
+    [
+        (("x", "y"), {"x": (np.dtype("f4"), 0), "y": (np.dtype("f4"), 4, "title")}, True),
+        (("x", "y"), None, False),
+        (None, {"x": (np.dtype("f4"), 0)}, False),
+        (["x"], {"x": (np.dtype("f4"), 0)}, False),
+    ],
+)
+def test_names_and_fields_of_a_table(names: Any, fields: Any, opens: bool, tmp_path: Path) -> None:
+    class Table:
+        def __reduce__(self) -> Any:
+            return np.dtype, ("V8", False, True), (3, "|", None, names, fields, 8, 1, 16)
+
+    torch.save({"a": torch.ones(2), "b": Table()}, tmp_path / "a.pth")
+    if opens:
+        assert "a" in open_tree(tmp_path / "a.pth").root
+        return
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        np.dtype("V8", False, True).__setstate__(Table().__reduce__()[2])  # type: ignore[operator]
+    with pytest.raises(BrokenWeightsError, match="of a table"):
+        open_tree(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "opens"),
+    [(1, None, True), (2**31 - 1, None, True), (2**31, None, False), (1, "f", False)],
+)
+def test_units_of_a_date(count: int, names: Any, opens: bool, tmp_path: Path) -> None:
+    class Day:
+        def __reduce__(self) -> Any:
+            unit = ({}, (b"D", count, 1, 1))
+            return np.dtype, ("M8", False, True), (4, "<", None, names, None, -1, -1, 0, unit)
+
+    torch.save({"a": torch.ones(2), "b": Day()}, tmp_path / "a.pth")
+    if opens:
+        assert "a" in open_tree(tmp_path / "a.pth").root
+        return
+    with pytest.raises(BrokenWeightsError):
+        open_tree(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nTensor\n"),
@@ -1474,6 +1516,7 @@ def packed(path: Path, parts: Parts) -> Path:
         ("archive_version", None, "archive_version is missing"),
         (".data/version", None, "version is missing"),
         ("sample_inputs/model.pt", None, "model.pt is missing"),
+        ("constants_config.json", None, r"constants_config\.json is missing"),
         ("sample_inputs/model.pt", b'{"config": {}}', "is no zip file"),
     ],
 )
@@ -1563,6 +1606,7 @@ def test_a_program_with_a_negative_length() -> None:
         ({"as_sym_ints": [{"as_int": 1, "as_name": "x"}]}, "of no kind, or of several"),
         ({"tensor": {"name": "x"}}, "of the kind 'tensor'"),
         ({"as_ints": 3}, "a list or table of it is a int"),
+        ({"as_sym_ints": [{"as_tensor": {"name": "x"}}]}, "of the kind 'as_tensor'"),
         ({"as_string_to_argument": {"a": {"as_device": {"type": 1}}}}, "no str"),
     ],
 )
@@ -2298,6 +2342,11 @@ def mutating(program: Any, name: str) -> None:
             "weights_config.json",
             lambda said: said["config"]["first.bias"].update(is_param=False),
             "not among its weights",
+        ),
+        (
+            "weights_config.json",
+            lambda said: said["config"]["first.bias"].update(use_pickle=True),
+            "is no zip file",
         ),
         ("constants_config.json", lambda said: said["config"].clear(), "has no values"),
         ("model.json", lambda said: renamed(said, "x", "y"), "'y', which is not there"),

@@ -23,6 +23,9 @@ __all__ = ["ARRAYS", "HalfBuilt", "OldText", "old_text", "require_kind"]
 _NUMPY_DTYPE = re.compile(r"[<>|=]?([biufcSU]\d{0,6}|[?])")
 _DTYPE_VERSION = 4
 """The newest way in which numpy pickles a kind of numbers."""
+_MOST_UNITS = 2**31 - 1
+_PIECE = 2
+"""A kind and a shape."""
 _DTYPE_LENGTHS = (7, 8, 9)
 """Of the state of a kind: without flags, with them, with metadata as well."""
 _FLAGS_VERSION = 3
@@ -114,6 +117,7 @@ class HalfBuilt:
         try:
             kind = self.dtype()
         except ValueError:
+            _require_fields(state)
             if self.spec in _DATES:
                 if len(state) > 7 and state[7] != 0:
                     raise ValueError("the data type of an array has unknown flags") from None
@@ -218,8 +222,22 @@ def _require_unit(said: Any) -> None:
         raise ValueError("the data type of an array is not understood")
     unit, *steps = said[1]
     name = unit.decode("latin-1") if isinstance(unit, bytes) else unit
-    if name not in _UNITS or steps[1:] != [1, 1] or any(type(n) is not int or n < 1 for n in steps):
+    odd = any(type(n) is not int or not 1 <= n <= _MOST_UNITS for n in steps)
+    if name not in _UNITS or steps[1:] != [1, 1] or odd:
         raise ValueError("the data type of an array is not understood")
+
+
+def _require_fields(state: tuple[Any, ...]) -> None:
+    """Refuse a table that has names and no fields, or a piece of a table that is none.
+
+    numpy fails later, if at all, where a name is none of a field; tables are not read here.
+    """
+    piece, names, fields = state[2:5]
+    if piece is not None and not (isinstance(piece, tuple) and len(piece) == _PIECE):
+        raise ValueError("a piece of a table has no kind and shape")
+    none = names is None and fields is None
+    if not none and not (isinstance(names, tuple) and isinstance(fields, dict)):
+        raise ValueError("the names of a table are not those of its fields")
 
 
 def _whole(size: Any) -> int:

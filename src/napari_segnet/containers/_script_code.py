@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._script_classes import ScriptCode
-from napari_segnet.containers._script_functions import ScriptFunction
+from napari_segnet.containers._script_functions import ScriptFunction, require_fixed
 from napari_segnet.containers._script_types import Type
 
 __all__ = ["parsed_code"]
@@ -75,7 +75,7 @@ def parsed_code(
     for name, one in code.classes.items():
         for field, value in one.values.items():
             code.at = f"{name}.{field}"
-            ScriptFunction(code, None).fixed(value, one.fields[field])
+            require_fixed(code, value, one.fields[field])
         for function in one.functions.values():
             code.at = f"{name}.{function.name}"
             ScriptFunction(code, name).check(function)

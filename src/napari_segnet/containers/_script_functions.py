@@ -21,7 +21,7 @@ from napari_segnet.containers._script_types import (
     unite,
 )
 
-__all__ = ["ScriptFunction"]
+__all__ = ["ScriptFunction", "require_fixed"]
 
 _ROOTS = frozenset(
     "torch ops CONSTANTS __torch__ annotate uninitialized unchecked_cast getattr setattr hasattr "
@@ -54,7 +54,7 @@ class ScriptFunction:
         self.returns = self.look.type(function.returns) if function.returns else ANY
         names = [one.arg for one in own.args][::-1]
         for name, default in zip(names, own.defaults[::-1], strict=False):
-            self.fixed(default, values[name])
+            require_fixed(self.look, default, values[name])
         if not own.args and self.owner is not None:
             raise self.look.refuse(f"{function.name} has no self")
         left = self._block(function.body, values)
@@ -62,15 +62,9 @@ class ScriptFunction:
         if not left and not interface and self.returns.name not in {"NoneType", "Any", "Optional"}:
             raise self.look.refuse(f"{function.name} may end without a value")
 
-    def fixed(self, value: ast.expr, kind: Type) -> None:
-        """Refuse a value of a class, or one without another, that is none or not of its type."""
-        found = self._value(value, {})
-        called = value.func if isinstance(value, ast.Call) else None
-        unmade = isinstance(called, ast.Name) and called.id == "uninitialized"
-        if unmade and found != kind:  # PyTorch makes a number of it at once, and cannot
-            raise self.look.refuse("a value is not made")
-        if not fits(found, kind) or not fits(literal(value), kind):
-            raise self.look.refuse("a value is not of its type")
+    def constant(self, node: ast.expr) -> Type:
+        """Return the type of an expression that takes no values."""
+        return self._value(node, {})
 
     # ---- Statements --------------------------------------------------------------------
 
@@ -245,10 +239,7 @@ class ScriptFunction:
         if isinstance(node.func, ast.Name) and node.func.id not in values:
             if (found := self._said(node, node.func.id, values)) is not None:
                 return found
-        elif (
-            isinstance(node.func, ast.Attribute)
-            and _root(node.func.value) not in _ROOTS - values.keys()
-        ):
+        elif isinstance(node.func, ast.Attribute) and not _is_word(_root(node.func.value), values):
             own = self._value(node.func.value, values)
             made = self.look.classes.get(own.name)
             if made is not None:
@@ -256,12 +247,13 @@ class ScriptFunction:
             odd = own.name in _WITH_OPERATIONS and not is_operation(node.func.attr)
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
-        if _root(node.func) in {"torch", "ops"} - values.keys():
+        root = _root(node.func)
+        if root in {"torch", "ops"} and root not in values:
             return self._operation(ast.unparse(node.func), node, values)
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             if node.func.value.id == "CONSTANTS" and "CONSTANTS" not in values:
                 raise self.look.refuse("a constant is called")
-        known = isinstance(node.func, ast.Name) and node.func.id in _ROOTS - values.keys()
+        known = isinstance(node.func, ast.Name) and _is_word(root, values)
         called = ANY if known else self._value(node.func, values)
         if called.name == "Function":
             name = called.args[0].name
@@ -350,6 +342,17 @@ class ScriptFunction:
         return self.look.type(function.returns) if function.returns else ANY
 
 
+def require_fixed(look: ScriptCode, value: ast.expr, kind: Type) -> None:
+    """Refuse a value of a class, or one without another, that is none or not of its type."""
+    found = ScriptFunction(look, None).constant(value)
+    called = value.func if isinstance(value, ast.Call) else None
+    unmade = isinstance(called, ast.Name) and called.id == "uninitialized"
+    if unmade and found != kind:  # PyTorch makes a number of it at once, and cannot
+        raise look.refuse("a value is not made")
+    if not fits(found, kind) or not fits(literal(value), kind):
+        raise look.refuse("a value is not of its type")
+
+
 def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> dict[str, Type]:
     """Return the types of what a function takes; the first one is of the class that has it."""
     own, values = function.args, dict[str, Type]()
@@ -360,6 +363,11 @@ def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> di
             raise look.refuse(f"{one.arg} is there twice")
         values[one.arg] = Type(owner) if owner and not place else look.type(one.annotation)
     return values
+
+
+def _is_word(name: str | None, values: Mapping[str, Type]) -> bool:
+    """Tell if a name is TorchScript's own and stands for no value."""
+    return name in _ROOTS and name not in values
 
 
 def _root(node: ast.expr) -> str | None:

@@ -44,6 +44,8 @@ DTYPES: Mapping[int, str] = {
     **{8: "float64", 12: "bool", 13: "bfloat16", 28: "uint16", 34: "uint32", 35: "uint64"},
 }
 """https://github.com/pytorch/pytorch/blob/v2.8.0/torch/_export/serde/schema.py, ``ScalarType``"""
+TENSORS = "tensor_"
+"""How the names of parts begin that are constants and tensors; others are objects."""
 STATE = "Save the network's weights alone: torch.save(model.state_dict(), 'weights.pth')."
 
 
@@ -182,7 +184,10 @@ def _require_parts(archive: Archive, folder: str, model: str) -> None:
             raise ValueError(f"its part {listing[-60:]} is missing")
         return  # written by 2.8
     inputs = f"{folder}data/sample_inputs/{model}.pt"
-    parts = (VERSION, *VERSIONS[:1], inputs.removeprefix(folder))
+    constants = f"data/constants/{model}_constants_config.json"
+    if f"{folder}data/constants/{model}.pt" in archive.entries:
+        constants = f"data/constants/{model}.pt"
+    parts = (VERSION, *VERSIONS[:1], inputs.removeprefix(folder), constants)
     if missing := [name for name in parts if folder + name not in archive.entries]:
         raise ValueError(f"its part {missing[0][-60:]} is missing")
     for _ in _saved(archive, inputs):
@@ -196,6 +201,11 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
     if meta is not None:
         require_meta(meta)
     if entry["use_pickle"] or meta is None:
+        name = str(entry["path_name"])
+        if not entry["use_pickle"]:
+            raise ValueError("a tensor is not described")
+        if place.endswith("weights/") or name.startswith(TENSORS):
+            _require_saved(archive, place + name)
         return unreadable((), "object", "An object lies as a pickle, which is not opened.")
     shape, stride = ([_whole(n) for n in meta[what]] for what in ("sizes", "strides"))
     dtype = DTYPES.get(meta["dtype"])
@@ -232,19 +242,25 @@ def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
     """Yield what ``torch.save`` wrote into a part; its pickle is read as any, see ``unpickle``."""
     if not archive.entries[name].file_size:
         return
-    inner = archive.inner(name)
-    lists = [n for n in inner.entries if n.rpartition("/")[2] == "data.pkl"]
-    if len(lists) != 1:
-        raise ValueError(f"its part {name} does not list its tensors")
-    folder, order = lists[0].removesuffix("data.pkl"), "little"
+    inner, listing = _require_saved(archive, name)
+    folder, order = listing.removesuffix("data.pkl"), "little"
     if folder + "byteorder" in inner.entries:
         order = inner.read(folder + "byteorder").decode("ascii", "replace")
-    data = inner.read(lists[0])
+    data = inner.read(listing)
     storages = Storages(inner, folder, swap=foreign(order))
     found = unpickle(inner.stream(data), archive.path.name, storages.get)
     require_version(inner, folder)
     if isinstance(found, dict):
         yield from ((str(k), v) for k, v in found.items() if isinstance(v, TensorRef))
+
+
+def _require_saved(archive: Archive, name: str) -> tuple[Archive, str]:
+    """Return a part that ``torch.save`` wrote, and where it lists what it holds."""
+    inner = archive.inner(name)
+    lists = [n for n in inner.entries if n.rpartition("/")[2] == "data.pkl"]
+    if len(lists) != 1:
+        raise ValueError(f"its part {name} does not list its tensors")
+    return inner, lists[0]
 
 
 def _damaged(path: Path, what: str) -> BrokenWeightsError:

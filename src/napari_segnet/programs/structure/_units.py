@@ -158,9 +158,7 @@ def _beside_straight(unit: Unit, units: Sequence[Unit]) -> bool:
     Blocks of a decoder are called ``deconv`` whatever they hold.
     """
     return unit.layer.number is not None and any(
-        one.ways == (False,)
-        and one.layer.parent == unit.layer.parent
-        and one.kernel == unit.kernel
+        one.ways == (False,) and one.layer.parent == unit.layer.parent and one.kernel == unit.kernel
         for one in units
     )
 

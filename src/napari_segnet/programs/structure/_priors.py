@@ -81,6 +81,9 @@ def cost(name: str, value: str, values: tuple[str, ...]) -> float:
     weights: dict[str, float] = {one: counts.get(one, 1) for one in values}
     if weights[values[0]] < max(weights.values()):
         weights[values[0]] = 6 * (sum(weights.values()) - weights[values[0]])
+    if name == "resize" and values[0] == "bilinear-aligned":
+        # Copies of a network with linear weights that do not align its corners left an option out.
+        weights["nearest"], weights["bilinear"] = weights["bilinear"], weights["nearest"]
     if name == "resize" and values[0] == "bilinear":
         # What favours linear weights does not say where the corners lie.
         weights["bilinear-aligned"] = ALIGNED * weights["bilinear"]

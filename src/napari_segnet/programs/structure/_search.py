@@ -241,7 +241,8 @@ class Search:
                 yield cost + (0.3 if self.flat else 4.0), behind(state, step, part)
             if not state.up and (part.gap is None or part.gap > 0):
                 step = Step(part=at, transposed=True, before="pool")
-                yield cost + (1.5 if part.gap == 1 else 0.4), behind(state, step, part)
+                rare = 2.5 * self._strides(state) + (1.5 if part.gap == 1 else 0.4)
+                yield cost + rare, behind(state, step, part)
         for place, answer, more in self._skips(state, part):
             flat = not state.level
             if flat and not odd:
@@ -252,6 +253,11 @@ class Search:
                     cost + more + (1.0 if flat and not self.flat else 0.2),
                     behind(state, step, part),
                 )
+
+    def _strides(self, state: State) -> bool:
+        """Tell if the levels so far can only be strided: no number is left for their poolings."""
+        pooled = [self.parts[one.part] for one in state.steps if one.before == "pool"]
+        return self.between.striding and any(part.gap == 1 for part in pooled)
 
     def _shuffled(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         """Run a convolution whose channels become pixels."""

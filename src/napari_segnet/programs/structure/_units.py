@@ -147,9 +147,20 @@ def _ways_as_others(unit: Unit, units: Sequence[Unit]) -> Unit:
     }  # fmt: skip
     place = role(unit.layer.name)
     up = known == {True} or (max(unit.kernel) % 2 == 0 and place == DECODER)
-    up |= is_transposed(unit.layer.name)
+    up |= is_transposed(unit.layer.name) and not _beside_straight(unit, units)
     down = known == {False} or place == ENCODER or is_down(unit.layer.name)
     return replace(unit, ways=(True, False) if up else (False, True)) if up or down else unit
+
+
+def _beside_straight(unit: Unit, units: Sequence[Unit]) -> bool:
+    """Tell if a convolution of its kernel in its ``Sequential`` is straight.
+
+    Blocks of a decoder are called ``deconv`` whatever they hold.
+    """
+    return unit.layer.number is not None and any(
+        one.ways == (False,) and one.layer.parent == unit.layer.parent and one.kernel == unit.kernel
+        for one in units
+    )
 
 
 def _attach(found: list[Unit], one: StoredLayer) -> bool:

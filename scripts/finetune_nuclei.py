@@ -48,6 +48,10 @@ from napari_segnet.train._learner import Learner
 DARK_SHARE = 0.2
 """Share of the crops that are inverted histology and bright-field."""
 DARK = ("histology", "brightfield")
+DATA = (
+    "BBBC038v1 (Data Science Bowl 2018), corrected masks, train split: fluorescence; histology and "
+    "bright field, inverted"
+)
 SAVE_EVERY = 100
 CHANGES = Augmentation(
     on_objects=0.75,
@@ -245,7 +249,10 @@ def main() -> None:
             f"{learner.seconds / 60:.1f} min",
             flush=True,
         )
-    card = {**network.card, "training": {"settings": dataclasses.asdict(settings)}}
+    card = {name: value for name, value in network.card.items() if name not in ("scores", "note")}
+    card["data"] = DATA
+    card["parent"] = {"name": network.path.name, "sha256": network.sha256}
+    card["training"] = {"settings": dataclasses.asdict(settings)}
     begun.family.save(learner.result(), dataclasses.replace(network, card=card), args.out)
 
 

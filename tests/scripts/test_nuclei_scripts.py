@@ -89,6 +89,8 @@ def test_the_network_is_trained_further_with_inverted_images(
     old, new = (identify(path) for path in (weights, out))
     assert (old.outputs, old.prepare) == (new.outputs, new.prepare)
     assert old.sha256 != new.sha256
+    assert old.sha256 == new.card["parent"]["sha256"]
+    assert "scores" not in new.card  # those of the old network are not its own
     assert ["c"] == [sample.source for sample in module.samples(bowl, module.DARK)]
 
 

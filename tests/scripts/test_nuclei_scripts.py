@@ -73,6 +73,38 @@ def test_the_network_is_trained_from_the_command_line(script, bowl, tmp_path, mo
         train_nuclei.main()  # nothing is taught twice by mistake
 
 
+@pytest.mark.trains
+def test_the_network_is_trained_further_with_inverted_images(
+    script, bowl, tmp_path, monkeypatch, capsys
+):
+    weights, out = tmp_path / "n.safetensors", tmp_path / "runs" / "better.safetensors"
+    network = fresh(weights, outputs=NUCLEI)
+    SegnetUNet().save(SegnetUNet().build(network), network, weights)
+    module = script("finetune_nuclei")
+    words = ["finetune_nuclei.py", str(bowl), "--network", str(weights), "--out", str(out)]
+    words += ["--minutes", "0.005", "--batch-size", "4", "--crop-px", "16", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", words)
+    module.main()
+    assert "1 bright groups, 1 dark" in capsys.readouterr().out
+    old, new = (identify(path) for path in (weights, out))
+    assert (old.outputs, old.prepare) == (new.outputs, new.prepare)
+    assert old.sha256 != new.sha256
+    assert old.sha256 == new.card["parent"]["sha256"]
+    assert "scores" not in new.card  # those of the old network are not its own
+    assert ["c"] == [sample.source for sample in module.samples(bowl, module.DARK)]
+
+
+def test_other_light_keeps_the_range_of_a_crop(script):
+    module = script("finetune_nuclei")
+    crop = photograph(objects((64, 64), seed=0), seed=0).astype(np.float32)[None]
+    crop /= crop.max()
+    changed = [module.other_light(crop, np.random.default_rng(seed)) for seed in range(30)]
+    assert 15 < sum(not np.array_equal(one, crop) for one in changed) < 30
+    for one in changed:
+        assert one.shape == crop.shape and one.dtype == np.float32 and np.isfinite(one).all()
+        assert 0.5 < np.percentile(one, 99.8) < 2.0
+
+
 def test_a_shipped_network_is_scored_on_the_val_split_and_says_so(
     script, bowl, tmp_path, monkeypatch
 ):

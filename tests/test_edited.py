@@ -27,8 +27,8 @@ UNTOLD = {"leaky": "a slope", "strided": "layers out of order", "a level more": 
           "a level less": "paddings", "shortcuts": "where the sum is activated"}  # fmt: skip
 """Edits that leave something open in copies of jvanvugt; in others most open."""
 MISSED = ("leaky", "strided")
-"""Edits that are not in three in copies of the others: several slopes fit alike, and layers that are
-listed behind the head are refused where too much else is unusual."""
+"""Edits that are not in three in copies of the others: several slopes fit alike, and layers
+that are listed behind the head are refused where too much else is unusual."""
 
 
 @pytest.mark.parametrize("what", [

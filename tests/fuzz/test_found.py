@@ -1354,6 +1354,20 @@ def test_the_metadata_of_a_tensor_of_a_script(tmp_path: Path) -> None:
         open_tree(path)
 
 
+def test_a_class_of_a_script_that_holds_itself(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.trace(Fixed(), torch.ones(1, 1, 8, 8)), made)
+    with zipfile.ZipFile(made) as file:
+        code = next(file.read(name) for name in file.namelist() if name.endswith(".py"))
+    own = code.partition(b"self: ")[2].partition(b",")[0]
+    old = b"  training : bool\n"
+    path = write(tmp_path / "a.pt", made, old, old + b"  inner : " + own + b"\n")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="a class holds itself"):
+        open_tree(path)
+
+
 def constants(data: bytes | None, old: bytes, new: bytes, path: Path) -> Path:
     """Write a script whose constants are others, or of whose bytes some are."""
     made = io.BytesIO()

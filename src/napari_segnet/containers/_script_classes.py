@@ -70,6 +70,27 @@ class ScriptCode:
         for name, node in bodies:
             self.at = name
             self._class(self.classes[name], node)
+        self._require_order()
+
+    def _require_order(self) -> None:
+        """Refuse classes whose objects hold themselves: PyTorch makes a class after its fields."""
+        done: set[str] = set()
+        for first in self.classes:
+            path, waiting = dict[str, None](), [(first, False)]
+            while waiting:
+                name, left = waiting.pop()
+                self.budget.step(1)
+                if left:
+                    done.add(name)
+                    del path[name]
+                elif name in path:
+                    self.at = name
+                    raise self.refuse("a class holds itself")
+                elif name not in done:
+                    path[name] = None
+                    waiting.append((name, True))
+                    inside = (kind.name for kind in self.classes[name].fields.values())
+                    waiting += [(one, False) for one in inside if one in self.classes]
 
     def _define(self, known: dict[str, Any], name: str, made: Any) -> None:
         if name in self.classes or name in self.functions:

@@ -33,7 +33,8 @@ def require_program(program: Mapping[str, Any]) -> None:
     require_object(program, "ExportedProgram")
     module = program["graph_module"]
     if not 0 <= program["schema_version"]["major"] <= NEWEST:
-        raise LaterSchema(f"its schema is version {program['schema_version']['major']}")
+        major = program["schema_version"]["major"]
+        raise LaterSchema(f"its schema is of version {major}, where 5 to {NEWEST} are read")
     require_trees(module.get("module_call_graph"))
     _require_same(module["signature"]["input_specs"], module["graph"]["inputs"])
     _require_answers(module["signature"], module["graph"]["outputs"])

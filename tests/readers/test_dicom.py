@@ -12,7 +12,7 @@ import pydicom.data
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEGLSLossless, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless, generate_uid
 from support.dicoms import ORIGIN_MM, SPACING_MM, save, save_series, slice_of
 
 from napari_segnet.errors import ImageError, MissingExtraError
@@ -337,6 +337,29 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path: Path, frames: int)
     large = slice_of(CT[0], Rows=65000, Columns=65000, NumberOfFrames=frames)
     save(large, tmp_path / "a.dcm")
     with pytest.raises(ImageError, match=r"its header says [\d,]+ bytes of pixels or more"):
+        open_image(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("extra", [0, 100_000_000])
+def test_what_is_deflated_is_refused_before_it_fills_the_memory(tmp_path: Path, extra: int) -> None:
+    header = slice_of(CT[0])
+    header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    if extra:
+        header.add_new(0x00091001, "OB", bytes(extra))
+    path = tmp_path / "a.dcm"
+    header.save_as(path, enforce_file_format=True)
+    if not extra:
+        assert np.array_equal(np.asarray(open_image(path).data), CT[0])
+        return
+    with pytest.raises(ImageError, match=r"become more than .* dcmconv"):
+        open_image(path)
+
+
+def test_a_list_of_tens_of_thousands_of_empty_items_is_damaged(tmp_path: Path) -> None:
+    header = slice_of(CT[0])
+    header.add_new(0x00081115, "SQ", [Dataset() for _ in range(20_000)])
+    header.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(ImageError, match=r"20,000 items in .* bytes"):
         open_image(tmp_path / "a.dcm")
 
 

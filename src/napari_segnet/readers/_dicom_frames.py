@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers._damage import decoding, require_memory
+from napari_segnet.readers._dicom_budget import require_few_items, require_little_unpacked
 from napari_segnet.readers._dicom_values import (
     RESCALING,
     directions_of,
@@ -49,7 +50,6 @@ UNDEFINED = 0xFFFFFFFF
 """The length of what comes in pieces."""
 PIXEL_KINDS = ("OB", "OW", "OF", "OD", "UN")
 """Kinds of values that pixels are written in, where a file says it."""
-DEFLATE_RATIO = 1032  # see ``GZIP_RATIO``: such a file is unpacked whole
 
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality"),
@@ -246,7 +246,8 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
                 "TransferSyntaxUID is missing). Copy or export it again."
             )
         if syntax == DEFLATED:
-            require_memory(path, DEFLATE_RATIO * stamp[0], "Convert it to an unpacked one.")
+            require_little_unpacked(path, file, stamp[0])
+        require_few_items(path, file, stamp[0])
         file.seek(0)
         header = pydicom.dcmread(
             file, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS)

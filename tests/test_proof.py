@@ -228,3 +228,14 @@ def test_one_call_to_segment_proves_a_file_and_takes_a_checkpoint_at_its_word(tm
     assert made.origin.checkpoint["told"]["join"] == "skip-last"
     as_it_is = segment_image(identify(path), pixels, device="cpu")
     assert "join" not in as_it_is.origin.checkpoint["told"]
+
+
+def test_the_process_waits_for_the_libraries_of_torch(resizing, monkeypatch):
+    daemons = []
+    monkeypatch.setattr(
+        proof, "load_libraries", lambda: daemons.append(proof.threading.current_thread().daemon)
+    )
+    next(steps := prove(identify(resizing)))
+    next(steps)
+    steps.close()
+    assert daemons == [False]

@@ -14,6 +14,7 @@ import torch
 from support import exports
 
 from napari_segnet.containers import open_tree
+from napari_segnet.containers._export_texts import require_trees
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
 NUMBERS = np.arange(6, dtype="float32").reshape(2, 3)
@@ -181,3 +182,15 @@ def test_zips_inside_that_cannot_be_read_are_named(
 ) -> None:
     with pytest.raises(BrokenWeightsError, match=message):
         open_tree(old(tmp_path / "a.pt2", state, compression))
+
+
+@pytest.mark.parametrize(
+    ("kind", "context"),
+    [
+        ("collections.namedtuple", "Result"),
+        ("collections.defaultdict", {"default_factory_name": "list", "dict_context": []}),
+    ],
+)
+def test_trees_that_are_described_by_no_json_are_taken(kind: str, context: Any) -> None:
+    tree = json.dumps([1, {"type": kind, "context": context, "children_spec": []}])
+    require_trees([{"signature": {"in_spec": tree, "out_spec": tree}}])

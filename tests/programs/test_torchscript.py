@@ -393,3 +393,18 @@ def test_real_networks_answer_as_torch(name: str, data: Path) -> None:
     told = np.load(WILD / f"{name}.npz")
     made_ = answer(found[0], torch.from_numpy(told["x_b"]).float())
     assert np.abs(made_.numpy() - told["y_b"]).max() < max(1e-4, 1e-3 * told["y_b"].std())
+
+
+class _Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.conv(x) / torch.norm(x)
+        return y
+
+
+def test_code_of_pytorch_that_writes_into_a_tensor_is_taken(tmp_path: Path) -> None:
+    root = open_tree(saved(tmp_path / "net.pt", _Normed())).root
+    assert "conv" in str(root)

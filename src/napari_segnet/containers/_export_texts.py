@@ -23,6 +23,8 @@ TYPES = frozenset(
     "builtins.dict builtins.list builtins.tuple collections.OrderedDict collections.defaultdict "
     "collections.deque collections.namedtuple".split()
 )
+_CONTEXTS: Mapping[str, type] = {"collections.namedtuple": str, "collections.defaultdict": dict}
+"""Types that are described by no JSON: by the name of the class, or by what makes new values."""
 _DEEPEST = 40
 
 
@@ -75,9 +77,9 @@ def _require_tree(said: Any, depth: int) -> None:
         return
     if not isinstance(kind, str) or (kind.startswith(OWN) and kind not in TYPES):
         raise ValueError(f"a tree of values has the type {str(kind)[:60]!r}")
-    if kind in TYPES and not isinstance(context, str):
+    if kind in TYPES and not isinstance(context, _CONTEXTS.get(kind, str)):
         raise ValueError("a tree of values has no text that describes it")
-    if kind in TYPES:
+    if kind in TYPES and kind not in _CONTEXTS:
         parsed_json(context)
     for child in children:
         _require_tree(child, depth + 1)

@@ -180,6 +180,8 @@ ops.prim.RaiseException:1-2:su
 """
 
 
+_OUT = frozenset("out out0 out1 out2 out3 values indices max_values min_indices".split())
+"""Names of tensors that results are written into, which the table does not count."""
 KEYWORDS = frozenset(
     """
 H L LD LU M N P Q R S U V Vh X a activation adjoint alibi_slopes alpha amsgrad approximate arg3
@@ -272,7 +274,8 @@ def refusal(name: str, given: Sequence[Type], named: Sequence[str | None]) -> st
         return ""
     if odd := set(named) - KEYWORDS:
         return f"{name} is given {odd.pop()} by its name"
-    if not known.least <= len(given) + len(named) <= known.most:
+    count = len(given) + sum(one not in _OUT for one in named)
+    if not known.least <= count <= known.most:
         return f"{name} is given {len(given)} values"
     for place, (letter, have) in enumerate(zip(known.kinds, given, strict=False)):
         mixed = have.name == "List" and listed(have).name == "Union"

@@ -102,7 +102,8 @@ def prove(
     if not is_open(checkpoint):
         return Recognised(checkpoint=checkpoint)
     # The libraries of torch are loaded while its file is hashed and its topologies are searched.
-    threading.Thread(target=load_libraries, name="napari-segnet loads torch", daemon=True).start()
+    # The process waits for it: one that ends meanwhile ends by a segmentation fault.
+    threading.Thread(target=load_libraries, name="napari-segnet loads torch").start()
     key = _key(checkpoint, image)
     known = cache.recognised.get(key) if key else None
     if isinstance(known, Recognised):

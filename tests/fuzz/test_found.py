@@ -1930,7 +1930,8 @@ def test_a_module_whose_call_is_half_described() -> None:
     call: dict[str, Any] = {"fqn": "", "signature": None}
     program = exports.program(module_call_graph=[call])
     require_program(program)
-    call["signature"] = {"inputs": [], "outputs": [], "in_spec": "", "out_spec": ""}
+    leaf = '[1, {"type": null, "context": null, "children_spec": []}]'
+    call["signature"] = {"inputs": [], "outputs": [], "in_spec": leaf, "out_spec": leaf}
     require_program(program)
     del call["signature"]["out_spec"]
     with pytest.raises(ValueError, match="ModuleCallSignature has no field 'out_spec'"):

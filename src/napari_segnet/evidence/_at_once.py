@@ -18,6 +18,8 @@ import torch
 __all__ = ["at_once"]
 
 T = TypeVar("T")
+MOST = 4
+"""Each takes the memory of its answers, and more gain little."""
 
 
 def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
@@ -28,7 +30,8 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
     Parameters
     ----------
     works : sequence of callable
-        Each of them runs in a thread, but for a single one; so many at once as torch may use.
+        Each of them runs in a thread, but for a single one; so many at once as torch may use
+        threads, up to four.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
         What the first of them raised that did; the others have ended by then.
     """
     before = torch.get_num_threads()
-    count = min(before, len(works))
+    count = min(before, len(works), MOST)
     if count < 2:
         return [work() for work in works]
     waiting = SimpleQueue[tuple[Future[T], Callable[[], T]]]()

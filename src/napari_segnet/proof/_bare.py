@@ -134,7 +134,8 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
     ]
 
     def by_tensors(one: Candidate, decision: Decision) -> Checkpoint:
-        made = checkpoint_of(weights, one, made_of(checkpoint))
+        decided = {n: verdict.value for n, verdict in decision.verdicts.items() if verdict.decided}
+        made = checkpoint_of(weights, one, {**decided, **made_of(checkpoint)})
         made = replace(made, store=replace(made.store, member=store.member))
         return _known_as(checkpoint, with_halo(family_of(made), made), one, decision)
 

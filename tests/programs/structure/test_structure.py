@@ -17,7 +17,12 @@ from napari_segnet.evidence import decide
 from napari_segnet.families import Trainable
 from napari_segnet.graph import Graph, tensors
 from napari_segnet.graph.build import build
-from napari_segnet.programs.structure import Candidate, Space, read_structure
+from napari_segnet.programs.structure import (
+    Candidate,
+    Space,
+    read_structure,
+    with_both_answers,
+)
 from napari_segnet.progress import run
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.sidecar import write_sidecar
@@ -426,6 +431,24 @@ def test_both_answers_to_a_question_are_shown(tmp_path: Path) -> None:
     shown = run(decide(space, tensors)).candidates[:3]
     assert shown[0].choices["unused_layer"] == "none"
     assert {one.choices["unused_layer"] for one in shown} == {"none", "aux"}
+
+
+def test_both_answers_to_two_questions_are_shown(tmp_path: Path) -> None:
+    network = nn.Module()
+    network.enc1, network.enc2, network.mid, dec1 = (
+        nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+        for a, b in ((3, 4), (4, 8), (8, 16), (16, 8))
+    )
+    network.up1, network.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), dec1
+    network.aux, network.out = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 2, 1)
+    space = opened(saved(network, tmp_path / "net.pth"))[1]
+    both = {"unused_layer", "output_resize"}
+    half = next(one for one in space.layouts if both <= space.candidate(one, {}).choices.keys())
+    found = [space.candidate(half, {"join": value}) for value in ("up-skip", "skip-up")]
+    shown = with_both_answers(space, [*found, *space.first(2)])
+    assert shown[0] == found[0] and found[1] in shown
+    for name in both:
+        assert len({one.choices[name] for one in shown[:3]}) == 2
 
 
 def test_a_layer_that_is_like_the_others_is_run_without_a_question(tmp_path: Path) -> None:

@@ -111,15 +111,20 @@ def with_both_answers(space: Space, found: Sequence[Candidate]) -> tuple[Candida
     found : sequence of Candidate
         The best first; the first one stays there.
     """
+    beside: list[Candidate] = []
     for name in ASKED if found else ():
         best = found[0]
         other = next((v for v in best.open.get(name, ()) if v != best.choices.get(name)), None)
-        if other is None or any(one.choices.get(name) == other for one in found[:SHOWN]):
+        if other is None:
             continue
+        shown = [one for one in found[1:SHOWN] if one.choices.get(name) == other]
         try:
-            beside = space.candidate(best.layout, {**best.choices, name: other})
+            beside += shown[:1] or [space.candidate(best.layout, {**best.choices, name: other})]
         except ValueError:
             continue  # the question is answered
-        left = [one for one in found if one.graph != beside.graph]
-        found = (*left[: SHOWN - 1], beside, *left[SHOWN - 1 :])
-    return tuple(found)
+    if not beside or all(one in found[:SHOWN] for one in beside):
+        return tuple(found)
+    graphs = [one.graph for one in beside]
+    left = [one for one in found if one.graph not in graphs]
+    place = SHOWN - len(beside)
+    return (*left[:place], *beside, *left[place:])

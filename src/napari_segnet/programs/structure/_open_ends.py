@@ -23,12 +23,12 @@ ENLARGED = (
     "For the other way, set output_resize to {other}."
 )
 RUN = (
-    "Please check: the layer {layer} is run here, but no tensor says so: the network closes "
-    "without it, too. To leave it out, set unused_layer to {layer}."
+    "Please check: the layer {layer} is run here, but no tensor says so: the network also works "
+    "without it. To leave it out, set unused_layer to {layer}."
 )
 LEFT_OUT = (
-    "Please check: the layer {layer} is left out here, but no tensor says so: the network closes "
-    "with it, too. To run it, set unused_layer to none."
+    "Please check: the layer {layer} is left out here, but no tensor says so: the network also "
+    "works with it. To run it, set unused_layer to none."
 )
 
 WHY_ENLARGED = (
@@ -36,7 +36,7 @@ WHY_ENLARGED = (
     "nearest copies each pixel of the smaller output, and enlarges nothing else"
 )
 WHY_UNUSED = (
-    "no tensor shows if this layer is run: the network closes with it and without it, and no other "
+    "no tensor shows if this layer is run: the network works with it and without it, and no other "
     "layer is like it"
 )
 
@@ -53,7 +53,7 @@ def open_ends(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tupl
 
 
 def _perhaps_unused(parts: Sequence[Part], topology: Topology) -> Unit | None:
-    """Return a bare convolution before the last one that is like no other layer, None if not any.
+    """Return a bare convolution before the last one that is like no other layer; None without one.
 
     It stands behind the last step up and has as many channels out as in, so the network closes
     without it. Others have a norm that it lacks, or none has its name but for the numbers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -27,6 +28,7 @@ if not os.environ.get("SEGNET_FSYNC"):
 import hypothesis  # noqa: E402
 import hypothesis.configuration  # noqa: E402
 import pytest  # noqa: E402
+from support.sample import outside_samples  # noqa: E402
 from support.spent import Spent  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,19 +79,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the window by what they use."""
+    """Mark the tests of the window by what they use, and the cases outside a sample as long."""
     for item in items:
         if SCREEN.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
+    for item in outside_samples(items):
+        item.add_marker(pytest.mark.long)
 
 
 SPENT = Spent()
 
 
 def pytest_collection_finish() -> None:
-    """Count steps of training. Tests that train import torch at the top, so it is there by now."""
+    """Count steps of training. Tests that train import torch at the top, so it is there by now.
+
+    What is loaded by then is no garbage: looking through it takes a tenth of the window's tests.
+    """
     if "torch" in sys.modules:
         SPENT.watch_optimisers()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

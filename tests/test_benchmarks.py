@@ -127,6 +127,7 @@ def test_a_real_mistake_is_of_one_kind(root, monkeypatch):
     assert [1, 5] == (np.flatnonzero(~wrong) + 1).tolist(), "a merge may share half with one"
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_annotator(bench_here, network, tmp_path):
     import tifffile

@@ -192,6 +192,7 @@ def inert(parameters: Any, modules: Any) -> Inert:
     return Inert("net.Block", state=held)
 
 
+@pytest.mark.long
 def test_networks_that_share_their_parts_are_counted_for_each_place(tmp_path: Any) -> None:
     inner: Any = {f"n{n}": n for n in range(1500)}
     for _ in range(5):

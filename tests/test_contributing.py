@@ -146,6 +146,7 @@ def test_the_examples_are_written_like_the_house(python, extended: Path, page: s
         python("-m", "ruff", *command, "--no-cache", *files, folder=extended)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # a second run of pytest, beside the first
 def test_the_contracts_find_every_newcomer_and_it_keeps_them(python, extended: Path):
     chosen = " or ".join(NEWCOMERS)

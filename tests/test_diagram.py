@@ -53,6 +53,7 @@ def test_colours_tell_how_each_fact_is_known(tmp_path):
     assert "join: skip-last" in svg(told)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", BARE)
 def test_every_bare_network_can_be_drawn(name, tmp_path):
     path = tmp_path / "bare.pth"

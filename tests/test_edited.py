@@ -31,6 +31,7 @@ MISSED = ("leaky", "strided")
 that are listed behind the head are refused where too much else is unusual."""
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("what", [
     what if what in FEW else pytest.param(what, marks=pytest.mark.long) for what in EDITS
 ])  # fmt: skip

@@ -60,6 +60,7 @@ def verdict_on(name: str, path: Path) -> Verdict:
     return judge(opened(path, statistics=False), batch, raw, 0.0, {})
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", [
     name if name in FEW else pytest.param(name, marks=LONG) for name in NETWORKS
 ])  # fmt: skip

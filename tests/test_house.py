@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -27,6 +28,7 @@ def too_long(source: str, name: str) -> dict[str, tuple[int, int]]:
     return {what: sizes for what, sizes in found.items() if sizes[0] > sizes[1]}
 
 
+@functools.cache
 def everything_too_long(package: Path) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for path in sorted(package.rglob("*.py")):
@@ -63,12 +65,15 @@ OWN_WORDS = re.compile(
     r"|(?:Unt|T)old|Doubt|Teach|Taught|Lesson"
 )
 """Words of ours for an override, uncertainty, fine-tuning, an undo mark, a training request."""
+OWN_WORDS_ANYWHERE = re.compile(r"(?i)told|doubt|teach|taught|unsa|lesson")
 KEPT = {"recognition.py": {"told"}, "proof/__init__.py": {"told"}}
 """A keyword of ``identify`` and ``recognise`` that scripts may use."""
 
 
 def own_words(source: str) -> set[str]:
     """Return names of a file that nobody of the field would search for."""
+    if not OWN_WORDS_ANYWHERE.search(source):  # tokens take seconds for the whole package
+        return set()
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
         one.string for one in tokens if one.type == tokenize.NAME and OWN_WORDS.search(one.string)

@@ -131,6 +131,7 @@ def test_an_unknown_name_is_an_attribute_error():
         napari_segnet.segmentt  # noqa: B018 - the access is the test
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "code",
     [

@@ -133,6 +133,7 @@ def test_a_fork_is_named_and_the_better_network_offered(tmp_path, change, forks,
     assert found.checkpoint.family == checkpoint.family
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     "change, forks",
     [(activated, {"up_activation": "relu"}), (residual, {"residual": "add"})],
@@ -199,6 +200,7 @@ def test_paddings_are_looked_for_where_the_family_has_none(tmp_path):
         assert not found.verdicts["dilation"].decided
 
 
+@pytest.mark.long
 def test_paddings_of_a_published_network_stay_as_published(tmp_path, root, monkeypatch):
     """At the edges of small pictures other paddings may fit real weights better."""
     monkeypatch.syspath_prepend(str(root / "scripts"))

@@ -39,6 +39,7 @@ def test_what_the_user_says_stays(name, monkeypatch):
     assert nothing == WAIT
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_where_torch_is_loaded_already_nothing_is_said():
     code = "import os, torch, napari_segnet; print(os.environ.get('GOMP_SPINCOUNT'))"

@@ -49,6 +49,7 @@ HOWS = (
 )
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("how", HOWS)
 def test_it_answers_as_before(how, tmp_path):
     before = network(tmp_path, how=how)

@@ -45,6 +45,7 @@ def test_a_seed_makes_one_network():
     assert one.raw.shape != other.raw.shape or not torch.equal(one.raw, other.raw)
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_answers_with_an_image(kind):
     case = draw(1, (kind,))
@@ -138,6 +139,7 @@ def test_a_hundred_foreign_networks_are_named_once():
     assert len({one.name for one in every}) == len(every)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", [
     "VGG in small 1", "1D U-Net 1", "autoencoder 1", "recurrent 1", "super-resolution 1",
     "convolutional VAE 2", "perceptual 1", "descriptor 1", "of patches 1",

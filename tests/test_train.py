@@ -95,6 +95,7 @@ def same_tensors(one, other):
 # ---- It learns ----
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("outputs", "how"),
     [
@@ -298,6 +299,7 @@ def test_a_seed_makes_a_run_repeatable(tmp_path):
     assert not same_tensors(tmp_path / "a.safetensors", tmp_path / "c.safetensors")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("after", [0, 1, 3, 4])
 @pytest.mark.trains
 def test_resumed_equals_uninterrupted(after, tmp_path):
@@ -674,6 +676,7 @@ def test_a_setting_out_of_range(setting, value, said):
 # ---- Optimisers, losses, early stopping, replay ----
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "how",
     [

@@ -220,6 +220,7 @@ for report in t.train(old, data, root / "cut.safetensors", t.ALL):
 """
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 @pytest.mark.trains
 def test_killed_at_any_moment_and_resumed_equals_never_killed(tmp_path):

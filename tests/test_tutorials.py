@@ -24,6 +24,7 @@ UNTOLD = ("halved", "dropped")
 is the layout of one whose 1x1 convolutions before the resizings are taken for shortcuts."""
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("what", [
     what if what in FEW else pytest.param(what, marks=pytest.mark.long) for what in TUTORIALS
 ])  # fmt: skip

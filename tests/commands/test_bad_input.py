@@ -189,6 +189,7 @@ def test_files_that_may_not_grow(run, shop, tmp_path, small_files):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_a_full_disk_costs_what_does_not_fit_and_nothing_else(shop, tmp_path):
     disk = tmp_path / "disk"
@@ -260,7 +261,12 @@ def test_a_place_that_takes_no_folder(run, shop):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize(
-    "name", ["SIGINT", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.long)]
+    "name",
+    [
+        "SIGINT",
+        pytest.param("SIGTERM", marks=pytest.mark.long),
+        pytest.param("SIGHUP", marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.subprocess
 def test_a_run_that_is_stopped_keeps_what_was_finished(shop, tmp_path, name, open_terminal):

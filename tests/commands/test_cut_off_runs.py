@@ -102,6 +102,7 @@ def whole(cells, shop, tmp_path_factory):
     return ran(cells, shop, tmp_path_factory.mktemp("whole") / "a.zarr", "threshold=0.4")
 
 
+@pytest.mark.sample(2)
 @forked
 @pytest.mark.parametrize("place", PLACES)
 def test_a_killed_run_goes_on_and_ends_the_same(place, run, cells, shop, before, whole, tmp_path):

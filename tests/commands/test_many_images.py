@@ -197,6 +197,7 @@ def test_the_same_images_find_the_scale_in_parts_and_jobs(run, shop, many, tmp_p
     assert seen["cell10"] == [["cell1", "cell2", "cell4"]] * 3
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_several_at_once_make_the_same_labels(run, shop, many, done_folder, tmp_path):
     words = ("segment", many, "-c", shop / "unet.pth", "-o", tmp_path, "--jobs", "2", "--json")

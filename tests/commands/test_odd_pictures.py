@@ -133,6 +133,7 @@ def labels_of(line):
     return np.asarray(open_image(line["files"][0]).data)
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("name", SAME, ids=lambda name: name[:20])
 def test_the_same_pixels_give_the_same_labels(segmented, plain, name):
     done = segmented(name, SAME[name])
@@ -319,6 +320,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_picture_that_cannot_be_used_fails_alone(segmented, run, words, shop, tmp_path, name):
     write, says = REFUSED[name]

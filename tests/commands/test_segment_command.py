@@ -125,6 +125,7 @@ def test_tiles_make_no_difference(run, shop, tmp_path):
     np.testing.assert_allclose(whole, tiles, atol=1e-4)
 
 
+@pytest.mark.long
 def test_a_volume_with_a_3d_network(run, shop, tmp_path):
     done = run(
         "segment", shop / "stack.npy", "-c", shop / "volume.pth", "-o", tmp_path,
@@ -433,6 +434,7 @@ def test_facts_that_are_told_change_the_answer(run, shop, tmp_path):
 # ---- Once more ----
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("weights", "image", "more"),
     [
@@ -503,6 +505,7 @@ def test_an_earlier_run_knew_one_scale(run, shop, tmp_path, card):
     assert run(*words, tmp_path / "1", "--resume", "--set", "multiscale=no").code == 0
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("several", ["no", "yes"])
 def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch, several):
     """Other tiles, as other memory allows, differ by rounding; so they do at another scale."""
@@ -699,6 +702,7 @@ def test_names_that_are_too_long(run, shop, tmp_path, unread):
 EXAMPLES_OF = [e for examples in EXAMPLES.values() for e in examples if not e.metadata]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("example", EXAMPLES_OF[:3], ids=str)
 def test_networks_of_all_kinds_run(run, tmp_path, example):
     path = save_as(calibrate(example.make()), tmp_path / "n.pth", "lightning")

@@ -95,6 +95,7 @@ def opened(path: Path) -> dict[str, torch.Tensor] | None:
         return None
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_has_the_values_of_its_own_reader_or_none(kind: str, tmp_path: Path) -> None:
     data, read = KINDS[kind]

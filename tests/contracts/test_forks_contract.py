@@ -67,6 +67,7 @@ def same(one, other):
     return one.shape == other.shape and float((one - other).abs().max()) < 1e-4
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize(("name", "number"), CASES)
 def test_a_state_dict_says_what_is_assumed_and_is_right_once_told(name, number):
     family, (fork, module) = BY_NAME[name], network(name, number)
@@ -86,6 +87,7 @@ def test_a_state_dict_says_what_is_assumed_and_is_right_once_told(name, number):
     assert receptive_field(family.graph(checkpoint)) is not None
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize(("name", "number"), CASES)
 def test_a_pickled_module_is_right_or_refused_by_name(name, number, tmp_path):
     family, (fork, module) = BY_NAME[name], network(name, number)

@@ -71,11 +71,13 @@ def same_geometry(family, checkpoint):
     return graph
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(("family", "example"), GRAPHS)
 def test_the_field_is_that_of_the_module(family, example):
     same_geometry(family, described(family, example)[0])
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(("family", "example"), GRAPHS)
 def test_sizes_are_those_that_the_module_takes(family, example):
     """On the meta device: every length up to two strides beyond the least is tried."""

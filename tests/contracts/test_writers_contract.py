@@ -243,6 +243,7 @@ UNSEEN = (".part", ".lock")
 """What a killed run may leave, hidden; the next run of the name takes it away, or takes it over."""
 
 
+@pytest.mark.sample(4)
 @every_writer
 @pytest.mark.subprocess
 def test_who_is_killed_while_writing_leaves_what_was_there(writer: Writer, tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ def of_mirrors(place):
     return how, run(sn.predict(place / "u.pth", place / "plain.tif", how)).answer.data
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
@@ -238,6 +239,7 @@ def test_a_worker_that_is_lost_in_the_middle_costs_nothing(expected, clustered, 
     np.testing.assert_allclose(run(job).answer.data, expected, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 @pytest.mark.timeout(300)
 def test_a_run_is_stopped_and_the_next_one_works(expected, clustered, place):

@@ -35,6 +35,7 @@ TRUTHS = (
 PROVEN = ("join", "norm_place", "up_activation")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("truth", TRUTHS, ids=str)
 def test_the_truth_is_found_and_decided(truth):
     tensors = calibrated(drawn(truth))

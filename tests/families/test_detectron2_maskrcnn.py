@@ -112,6 +112,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_choice_answers_something_else(what: str, tmp_path: Path) -> None:
     name, told = WRONG[what]

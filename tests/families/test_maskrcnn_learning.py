@@ -314,6 +314,7 @@ def test_what_was_taught_here_answers_alike_in_torchvision(tmp_path):
     assert same.any(0).all() and same.any(1).all()
 
 
+@pytest.mark.long
 def test_who_learned_nothing_is_not_better_for_the_advice_on_its_labels(tmp_path):
     network = identify(save_as(calibrated(classes=2), tmp_path / "old.pth", "bare"))
     data = dataset_of(tmp_path / "d")
@@ -326,6 +327,7 @@ def test_who_learned_nothing_is_not_better_for_the_advice_on_its_labels(tmp_path
     assert not judged.promoted
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_killed_and_resumed_is_never_killed(tmp_path):
     data = dataset_of(tmp_path / "d")

@@ -62,6 +62,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("channels", [3, 1])
 def test_the_list_is_what_is_built(name, channels):

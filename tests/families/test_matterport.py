@@ -234,11 +234,13 @@ WRONG_OF = {
 """Field of ``Rules`` -> the wrong choice of it above."""
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("what", WRONG_TOLD)
 def test_every_number_that_can_be_told_counts(what: str, path: Path) -> None:
     assert differing(found_in(path, **WRONG_TOLD[what]), expected()) > 0
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("what", WRONG)
 def test_every_rule_counts(what: str, path: Path) -> None:
     assert differing(found_in(path, WRONG[what]), expected()) > 0
@@ -343,6 +345,7 @@ def test_the_whole_picture_is_resized_unless_told(path: Path) -> None:
     assert scale_of(identify(path), image, PredictSettings(scale=2.0)) == (2.0, ())
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["taught.h5", "taught.safetensors"])
 def test_a_taught_network_is_written_back(name: str, path: Path, tmp_path: Path) -> None:
     old = identify(path, TOLD)

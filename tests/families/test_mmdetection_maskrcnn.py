@@ -71,6 +71,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("what", WRONG)
 def test_every_line_of_the_configuration_counts(what: str, tmp_path: Path) -> None:
     text = CAFFE

@@ -74,6 +74,7 @@ def answers_alike(module, checkpoint):
     torch.testing.assert_close(expected, found, atol=most, rtol=1e-4)
 
 
+@pytest.mark.sample(3)
 @every
 @pytest.mark.trains
 def test_the_original_definition_loads_it_strictly_and_answers_alike(name, tmp_path):
@@ -86,6 +87,7 @@ def test_the_original_definition_loads_it_strictly_and_answers_alike(name, tmp_p
     answers_alike(original, checkpoint)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("wrapper", "way", "prefix"),
     [

@@ -77,6 +77,7 @@ def network() -> Any:
     return calibrated(classes=3)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "how",
     [
@@ -257,6 +258,7 @@ def test_a_picture_without_objects_gives_an_empty_answer(network: Any) -> None:
     assert found.masks.shape == (0, 28, 28)
 
 
+@pytest.mark.long
 def test_the_resnet_50_of_torchvision_itself() -> None:
     images = pictures(1, 3, (64, 96), seed=2)
     limits = {"rpn_post_nms_top_n_test": 60, "box_detections_per_img": 12}
@@ -320,6 +322,7 @@ def test_the_epsilon_of_coco_weights_can_be_told() -> None:
     assert "COCO" in known.why
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("how", "told"),
     [
@@ -409,6 +412,7 @@ def test_what_the_file_does_not_say_is_marked_assumed(network: Any) -> None:
     assert checkpoint.known["classes"].source == "read"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("wrapper", ["bare", "training", "ddp", "safetensors", "legacy"])
 def test_what_is_written_back_is_opened_by_torchvision(
     network: Any, wrapper: str, tmp_path: Path

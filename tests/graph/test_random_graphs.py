@@ -35,6 +35,7 @@ def tolerance(module, image, answer):
     return max(1e-4, 3 * float((exact - answer).abs().max()), 1e-3 * float(answer.std()))
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("squeeze", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_module_answers_as_the_operations(seed, squeeze):
@@ -76,6 +77,7 @@ def tiled(module, image, size, halo, tile):
     return answer
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tiles_equal_the_whole(seed):
     """Of any size that the network takes, odd ones too; half the halo is not enough."""

@@ -169,6 +169,7 @@ CUTS = {
 }
 
 
+@pytest.mark.sample(16)
 @pytest.mark.parametrize(("shape", "tile_px"), CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("name", FLAT)
 def test_a_plane_equals_the_whole_plane(name, shape, tile_px):
@@ -179,6 +180,7 @@ def test_a_plane_equals_the_whole_plane(name, shape, tile_px):
         assert prediction.origin.engine["tiles"] == 6
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("tile_px", [(), (8,), (64,), (4, 16, 8)], ids=str)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 23, 31), (13, 20, 9)], ids=str)
 @pytest.mark.parametrize("name", DEEP)
@@ -385,6 +387,7 @@ def test_a_large_volume_equals_the_whole_volume(name, tile_px):
 WRAPPERS = ("lightning", "ddp", "legacy", "training", "whole-module", "safetensors")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_the_command_writes_the_same_maps_whatever_the_file_looks_like(wrapper, tmp_path, capsys):
     name = "milesial bilinear"
@@ -401,6 +404,7 @@ def test_the_command_writes_the_same_maps_whatever_the_file_looks_like(wrapper, 
     assert origin["engine"]["tiles"] == 4
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["jvanvugt padded upsample", "jvanvugt paper", "mateuszbuda"])
 def test_what_a_file_does_not_say_is_told_on_the_command_line(name, tmp_path, capsys):
     pixels = picture(name, (70, 41))

@@ -75,6 +75,7 @@ def both(folder: Path, classes: int, seed: int, how: dict[str, Any]) -> tuple[An
     return prediction, painted(module, pixels / 255)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize(("classes", "seed"), [(2, 0), (5, 1), (91, 2)])
 def test_labels_are_those_of_pasted_masks(
@@ -87,6 +88,7 @@ def test_labels_are_those_of_pasted_masks(
     assert shared(made.labels, expected) >= 0.995
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("wrong", [{"mask_threshold": 0.6}, {"score": 0.8}, {"nms": 0.1}])
 def test_other_settings_are_other_pixels(wrong: dict[str, float], tmp_path: Path) -> None:
     """The comparison can fail."""

@@ -383,6 +383,7 @@ def test_what_is_a_package_is_told_by_names(tmp_path):
 BROAD = "checkpoints/bioimageio_unet2d_nuclei_broad"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("form", ["folder", "zip", "v0_4_0", "v0_4_9", "onnx"])
 def test_the_published_answer_is_given(form, data, tmp_path):
     folder = data / BROAD

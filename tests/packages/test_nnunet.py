@@ -57,6 +57,7 @@ CASES = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("case", CASES)
 def test_labels_are_those_of_nnunet(case, tmp_path):
     ndim, folds, changes, dataset, spacing, mirror = CASES[case]

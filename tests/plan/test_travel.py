@@ -84,6 +84,7 @@ def assembled(plan, units, answers):
     return sink.finish()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("kind", ["numpy", "dask", "memory map"])
 def test_maps_of_another_process_are_those_of_predict(
     kind, checkpoint, elsewhere, tmp_path, monkeypatch
@@ -99,6 +100,7 @@ def test_maps_of_another_process_are_those_of_predict(
     assert expected.std() > 0.1
 
 
+@pytest.mark.long
 def test_and_so_are_those_of_torch(checkpoint, elsewhere, tmp_path):
     image = Image(data=data("numpy", tmp_path), axes="zyx", name="cells")
     expected = run(predict(checkpoint, image, HOW)).answer.data

@@ -94,6 +94,7 @@ def test_every_reader_opens_it(reader, folder, name):
     assert abs(image.read().reshape(PIXELS.shape).astype(int) - PIXELS).mean() < 4  # JPEG loses
 
 
+@pytest.mark.sample(4)
 def test_a_picture_is_segmented_and_its_labels_are_compared(folder, name, weights, capsys):
     tifffile.imwrite(folder / f"{name}.tif", PIXELS)
     out = folder / "out"
@@ -110,6 +111,7 @@ def test_a_picture_is_segmented_and_its_labels_are_compared(folder, name, weight
     )
 
 
+@pytest.mark.sample(3)
 @pytest.mark.trains
 def test_a_network_is_taught_under_it_stopped_and_gone_on_with(folder, name, weights, tmp_path):
     dataset = Dataset.open(write_dataset(folder / "set"))
@@ -133,6 +135,7 @@ def test_a_dataset_takes_it(folder, name):
     assert found.source == str(folder / f"{name}.tif")
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 def test_every_format_takes_it_there_and_back(kind, folder, name):
     for part in ("images", "labels"):
@@ -213,6 +216,7 @@ def test_a_command_for_windows_is_quoted_for_windows(monkeypatch):
     )
 
 
+@pytest.mark.sample(1)
 @pytest.mark.subprocess
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
 def test_a_console_that_lacks_the_letters_gets_escapes(encoding, tmp_path):

@@ -119,6 +119,7 @@ def test_answers_as_torch_does(written: Path, network: nn.Module) -> None:
     require_equal(written, network, (16, 20), (13, 19))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("free", "core"), [(False, False), (True, True)])
 def test_fixed_sizes_and_core_operations(
     free: bool, core: bool, network: nn.Module, tmp_path: Path
@@ -318,6 +319,7 @@ def test_names_are_looked_up_in_a_list_only(target: str, written: Path, tmp_path
     assert not trap.exists()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("seed", range(4))
 def test_changed_programs_give_no_other_error(seed: int, written: Path, tmp_path: Path) -> None:
     source = np.random.default_rng(seed)

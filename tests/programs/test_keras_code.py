@@ -56,6 +56,7 @@ def answer(checkpoint: Checkpoint, name: str) -> np.ndarray:
     return flat[:: max(1, len(flat) // 60)]
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_definition_answers_as_in_keras(name: str, tmp_path: Path) -> None:
     found = identify(written(tmp_path, name))

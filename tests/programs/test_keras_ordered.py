@@ -123,6 +123,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", CASES)
 def test_weights_alone_answer_like_the_whole(name: str, tmp_path: Path) -> None:
     how, told = CASES[name]

@@ -80,6 +80,7 @@ def answer(checkpoint: Checkpoint, module: Any = None) -> torch.Tensor:
     return made
 
 
+@pytest.mark.sample(4)
 @every
 def test_only_the_weights_change(kind: str, tmp_path: Path) -> None:
     path = written(tmp_path, kind)
@@ -208,6 +209,7 @@ def test_programs_that_write() -> None:
 # ---- Taught ----------------------------------------------------------------------------
 
 
+@pytest.mark.sample(2)
 @pytest.mark.trains
 @pytest.mark.parametrize("kind", ["keras 2", "keras 1, theano", "keras 3", "weights and json"])
 def test_a_taught_network_answers_from_its_new_file(kind: str, tmp_path: Path) -> None:

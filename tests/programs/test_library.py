@@ -41,6 +41,7 @@ def saved(module, path, wrap=0):
     return path
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("wrap", "kind"), [(n % 3, kind) for n, kind in enumerate(LIBRARIES)])
 def test_a_network_of_a_library_answers_as_it_does_there(kind, wrap, tmp_path):
     module, image, answer = made(kind)
@@ -53,6 +54,7 @@ def test_a_network_of_a_library_answers_as_it_does_there(kind, wrap, tmp_path):
     assert torch.allclose(ours, answer, atol=1e-4 * float(answer.std()) + 1e-5)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_what_no_tensor_shows_is_assumed_and_can_be_told(kind, tmp_path):
     module, image, answer = made(kind)
@@ -70,6 +72,7 @@ def test_what_no_tensor_shows_is_assumed_and_can_be_told(kind, tmp_path):
         sn.identify(path, overrides={"depth": 3})
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_a_taught_network_goes_back_into_its_library(kind, tmp_path):
     module, image, _ = made(kind)

@@ -681,6 +681,7 @@ print(identify({str(path)!r}).program, "torch" in sys.modules, "onnx" in sys.mod
     assert done.stdout.split() == ["onnx", "False", "False"], done.stderr
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("seed", range(8))
 def test_damaged_files_give_no_other_error(seed: int, tmp_path: Path) -> None:
     """Bytes are changed, moved and doubled, also where a graph is still read."""

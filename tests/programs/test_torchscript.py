@@ -110,6 +110,7 @@ def answer(path: Path, image: torch.Tensor) -> torch.Tensor:
     return found
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("padded", [False, True])
 def test_answers_as_torch_does(padded: bool, way: Callable[..., Any], tmp_path: Path) -> None:
@@ -298,6 +299,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("line", HOSTILE)
 @pytest.mark.parametrize("where", ["body", "module", "class", "default"])
 def test_code_is_never_run(line: str, where: str, tmp_path: Path) -> None:
@@ -321,6 +323,7 @@ def test_code_is_never_run(line: str, where: str, tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "body",
     [
@@ -352,6 +355,7 @@ def test_what_does_not_end_ends(body: str, tmp_path: Path) -> None:
     assert time.process_time() - before < 5
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("seed", range(4))
 def test_changed_code_gives_no_other_error(seed: int, tmp_path: Path) -> None:
     source = np.random.default_rng(seed)

@@ -62,6 +62,7 @@ def test_another_size_of_tiles_is_not_taken_and_a_small_image_is_padded(tmp_path
     assert "Tiles have 48 x 48 pixels: this network takes no other size." in found.origin.notes
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("kind", ["monai-swin-unetr", "monai-unetr"])
 def test_it_is_taught_and_goes_back(kind, tmp_path):
     module = written(kind, tmp_path / "old.pth")

@@ -217,6 +217,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_mutations_are_refused_or_not_black(kind: str, tmp_path: Path) -> None:
     """One byte outside of the pixels: refused, said, or hardly any zero where there is none."""

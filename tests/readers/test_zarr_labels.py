@@ -40,6 +40,7 @@ def write(folder, labels, steps, zarr_format=3, short=False):
     return stored_labels(folder)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("shape", [(37, 29), (3, 21, 26)])
 def test_every_level_follows(tmp_path, shape, short):

@@ -57,6 +57,7 @@ def test_only_fluorescence_images_of_the_train_split_teach(script, bowl):
     assert [bowl / "labels" / "a.tif", bowl / "labels" / "b.tif"] == [s.labels for s in samples]
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_the_network_is_trained_from_the_command_line(script, bowl, tmp_path, monkeypatch):
     train_nuclei = script("train_nuclei")
@@ -129,6 +130,7 @@ def test_a_shipped_network_is_scored_on_the_val_split_and_says_so(
     assert "n" == card["note"]
 
 
+@pytest.mark.long
 def test_a_mask_rcnn_is_trained_and_opened_by_torchvision(script, bowl, monkeypatch, capsys):
     sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
     monkeypatch.setattr(sys, "path", [*sys.path])

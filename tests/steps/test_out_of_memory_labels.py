@@ -40,6 +40,7 @@ def labelled(maps: np.ndarray, settings: LabelSettings) -> tuple[np.ndarray, np.
     return labels, score_labels(labels, unit)[1]
 
 
+@pytest.mark.long
 @given(
     shape=st.sampled_from([(1, 9), (23, 17), (40, 5), (7, 6, 5), (12, 3, 9)]),
     seed=st.integers(0, 2**31),
@@ -85,6 +86,7 @@ def in_blocks(patch: pytest.MonkeyPatch, band: int, chunk: int) -> None:
     patch.setattr(ids, "AT_ONCE_PX", 0)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("shape", [(90, 110), (30, 40, 36)])
 @pytest.mark.parametrize(
@@ -135,6 +137,7 @@ def test_objects_of_a_crop_are_those_of_the_whole(shape, seed, instances, roles)
         assert (whole == there).sum() == mine.sum()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("instances", ["components", "watershed", "none"])
 def test_memory_holds_bands_and_not_the_image(instances, monkeypatch) -> None:
     """What is labelled lies in files; all but a few bytes a pixel of bands would be seen."""

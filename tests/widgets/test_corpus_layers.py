@@ -54,6 +54,7 @@ def add_both(viewer, arrays, metadata):
     )
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["dock", "edited"])
 def test_what_a_layer_says_of_itself_is_kept(viewer, arrays, name):
     """Through every dock, and through an edit with its undo."""
@@ -93,6 +94,7 @@ def test_locks_reviews_and_spent_ids_are_known(viewer, arrays):
     assert next_id(layer) == max(8, int(arrays["labels"].max())) + 1
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["strokes", "unfinished", "edits"])
 def test_corrections_are_offered_and_recovered(viewer, home, name):
     journals = home / "journals"

@@ -265,6 +265,7 @@ WORKS = {
 }
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("prepared", WORKS.values(), ids=WORKS.keys())
 def test_a_full_disk_at_each_call(prepared: Any, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()

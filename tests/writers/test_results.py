@@ -225,6 +225,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize(
     "stage", [*(writer.name for writer in WRITERS if not writer.on_grid), "flush"]
 )

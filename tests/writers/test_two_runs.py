@@ -80,6 +80,7 @@ def test_another_run_that_does_not_end_is_named(
     assert said(tmp_path) == (1, 1)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tifffile's own
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_disk_that_fails_at_any_call_leaves_old_or_new(number: int, tmp_path: Path) -> None:
@@ -103,6 +104,7 @@ def test_a_disk_that_fails_at_any_call_leaves_old_or_new(number: int, tmp_path: 
     gc.collect()  # so that what tifffile left open is complained of here
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a child is forked and ends in the middle")
 @pytest.mark.parametrize("old", [True, False])
 def test_a_run_that_is_killed_between_two_names_is_gone_on_with(old: bool, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def answers(family, module, batch):
         return family.maps(module, batch)
 
 
+@pytest.mark.sample(9)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_fast_network_says_what_the_plain_one_says(name, device, bands):

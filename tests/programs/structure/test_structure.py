@@ -63,6 +63,7 @@ def hand_written(
     return network, dict(told), *opened(saved(network, tmp_path_factory.mktemp("net") / "net.pth"))
 
 
+@pytest.mark.sample(5)
 def test_a_hand_written_network_is_found_with_what_is_told(
     hand_written: tuple[nn.Module, dict[str, str], Weights, Space],
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_deep_network_is_found_within_two_seconds_of_cpu(tmp_path: Path) -> No
     assert time.process_time() - before < 2
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "name", ["two lists", "residual", "resizing", "backwards", "squeeze-excitation"]
 )

@@ -85,6 +85,7 @@ def test_a_network_is_looked_at_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -181,6 +181,7 @@ def test_a_damaged_sample_is_named_and_the_others_are_shown(panel, viewer, qtbot
     assert second.startswith("c1\n")
 
 
+@pytest.mark.long
 def test_a_missing_file_is_said(panel, viewer, qtbot):
     for i in range(2):
         viewer.layers.clear()
@@ -236,6 +237,7 @@ def test_parts_of_one_image_share_their_source_and_images_of_one_name_do_not(vie
     assert training_pair(first, labels, only_reviewed=False).source != one
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("how", ["rgb", "channels first", "channels between"])
 def test_channels_have_no_labels_of_their_own(viewer, tmp_path, how):
     from napari_segnet.dataset import add
@@ -293,6 +295,7 @@ def pressed(button, title):
     action.trigger()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
 def test_exported_and_imported_again(panel, viewer, qtbot, tmp_path, monkeypatch, kind):
     assert not panel.exchange.export_button.isEnabled()

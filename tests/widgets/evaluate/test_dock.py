@@ -111,6 +111,7 @@ def test_mistakes_lie_where_their_objects_are(dock, qtbot):
     assert dock.run_box.words.text() == "3 mistakes"
 
 
+@pytest.mark.long
 def test_comparing_again_replaces_the_layers_of_before(dock, qtbot):
     found = dock.viewer.add_labels(FOUND.copy(), name="found")
     dock.viewer.add_labels(TRUTH, name="truth")
@@ -161,6 +162,7 @@ def test_each_kind_is_said_in_words(dock, qtbot):
     assert "True object 4 was not found." in said
 
 
+@pytest.mark.long
 def test_planes_of_a_stack_whose_numbers_begin_anew(dock, qtbot):
     truth = np.stack([TRUTH, squares((20, 20))])
     found = np.stack([TRUTH, squares((20, 20), (40, 40))])
@@ -191,6 +193,7 @@ def test_a_layer_is_not_compared_with_itself(dock, qtbot):
     assert "was chosen twice" in dock.message.text.text()
 
 
+@pytest.mark.long
 def test_layers_may_go_while_they_are_compared(dock, qtbot):
     found = dock.viewer.add_labels(FOUND, name="found")
     dock.viewer.add_labels(TRUTH, name="truth")
@@ -262,6 +265,7 @@ def test_a_picture_is_the_truth(dock, qtbot):
     assert [row[0] for row in cells] == ["1", "2", "mean"]
 
 
+@pytest.mark.long
 def test_a_truth_of_a_part_is_compared_where_it_lies(dock, qtbot):
     truth, found = TRUTH[24:, :60], FOUND
     dock.viewer.add_labels(found, name="found", scale=(2, 2), translate=(10, 0))
@@ -320,6 +324,7 @@ def test_a_folder_that_does_not_fit_is_said(dock, qtbot, tmp_path):
     assert "There is no file or folder" in dock.message.text.text()
 
 
+@pytest.mark.long
 def test_the_plot_follows_the_theme(dock, qtbot):
     dock.viewer.add_labels(FOUND)
     dock.viewer.add_labels(TRUTH)

@@ -37,6 +37,7 @@ def from_file(path, data, kind=Image, **how):
         return kind(data, **how)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("axes", "shape"), [("CYX", (2, 20, 24)), ("TYX", (3, 20, 24)), ("ZCYX", (3, 2, 20, 24))]
 )
@@ -141,6 +142,7 @@ def test_axes_are_chosen_with_mouse_and_keys(make_viewer, tmp_path, monkeypatch)
     until(lambda: not dock.axes_question.isVisible(), SOON_S)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("make", [SegmentDock, CorrectDock])
 def test_a_layer_of_six_dimensions_is_told_of_and_ends_nothing(
     viewer, make, tmp_path, monkeypatch, qtbot

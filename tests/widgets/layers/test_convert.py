@@ -233,6 +233,7 @@ def draw(viewer: ViewerModel, layer: ImageLayer, box: tuple, **given) -> Shapes:
     return viewer.add_layer(shapes)
 
 
+@pytest.mark.sample(20)
 @turned_in_depth
 @pytest.mark.parametrize("kind", ["layer", "plane", "rectangle"])
 def test_a_result_lies_exactly_on_its_image(viewer, layer, kind) -> None:
@@ -249,6 +250,7 @@ def test_a_result_lies_exactly_on_its_image(viewer, layer, kind) -> None:
     assert viewer.dims.ndim == layer.ndim + (1 if kind == "rectangle" and layer.ndim < 2 else 0)
 
 
+@pytest.mark.sample(20)
 @turned_in_depth
 @pytest.mark.parametrize("kind", ["layer", "plane", "rectangle"])
 def test_the_image_holds_exactly_the_pixels_of_the_region(viewer, layer, kind) -> None:

@@ -159,6 +159,7 @@ def keras_file(path: Path) -> Path:
     return h5(path, weights, config)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["net.h5", "net.hdf5", "NET.H5"])
 def test_a_network_of_keras_goes_to_the_dock(viewer, tmp_path, chosen, name):
     path = keras_file(tmp_path / name)

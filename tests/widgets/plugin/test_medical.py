@@ -52,6 +52,7 @@ def test_a_nifti_file_opens_with_size_and_axes(viewer, nifti):
     assert layer.scale == pytest.approx(np.linalg.norm(AFFINE[:3, :3], axis=0)[::-1] * 1000)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_labels_made_by_hand_are_saved_on_the_grid_of_their_image(viewer, nifti, tmp_path, ending):
     viewer.open(nifti, plugin=PLUGIN)
@@ -88,6 +89,7 @@ def test_labels_of_one_plane_lie_where_the_plane_is(viewer, nifti):
     assert whole.image.grid == open_image(nifti).grid
 
 
+@pytest.mark.long
 def test_axes_that_the_user_knows_better_keep_the_grid(viewer, tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4, 2), np.int16), AFFINE), tmp_path / "a.nii")
     (layer,) = viewer.open(tmp_path / "a.nii", plugin=PLUGIN)

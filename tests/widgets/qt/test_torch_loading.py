@@ -44,6 +44,7 @@ print(tuple(answer.shape))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="there torch loads its own libraries")
 def test_the_libraries_come_first_and_torch_works() -> None:
     done = subprocess.run(

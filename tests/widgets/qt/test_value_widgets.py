@@ -59,6 +59,7 @@ def test_every_settings_class_has_its_fields_here():
     assert sum(len(dataclasses.fields(cls)) for cls in CLASSES) == len(FIELDS)
 
 
+@pytest.mark.sample(25)
 @pytest.mark.parametrize(("kind", "hint"), FIELDS)
 def test_every_field_comes_back_as_it_went_in(qtbot, kind, hint):
     widget = TYPES.create_widget(annotation=kind, name="field", options={"hint": hint})

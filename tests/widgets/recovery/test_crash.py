@@ -199,6 +199,7 @@ def test_the_same_image_brings_it_back(root, tmp_path, viewer, monkeypatch):
     np.testing.assert_array_equal(expected.labels, layer.data)
 
 
+@pytest.mark.long
 def test_two_windows_on_one_image_keep_journals_of_their_own(root, tmp_path):
     """Two programs paint at the same time and are killed: neither journal holds the other's."""
     seeds, told = (900, 901), {}

@@ -138,6 +138,7 @@ def answer(keeper, choice):
     return asked
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("choice", "left"), [("keep", 1), ("discard", 0)])
 def test_a_window_asks_once_before_it_closes(shown, folder, choice, left):
     keeper, _ = corrected(shown)

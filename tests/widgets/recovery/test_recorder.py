@@ -71,6 +71,7 @@ def test_a_layer_that_nobody_changes_leaves_no_file(viewer, keeper):
     assert not keeper.unsaved()
 
 
+@pytest.mark.long
 @given(seed=st.integers(0, 10**9))
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_acts_replay_to_the_same_labels(viewer, keeper, seed):
@@ -89,6 +90,7 @@ def test_random_acts_replay_to_the_same_labels(viewer, keeper, seed):
     viewer.layers.remove(layer)
 
 
+@pytest.mark.long
 def test_more_than_a_hundred_steps_are_kept(viewer, keeper):
     rng = np.random.default_rng(1)
     layer = viewer.add_labels(painter.objects())
@@ -102,6 +104,7 @@ def test_more_than_a_hundred_steps_are_kept(viewer, keeper):
     same_as_written(keeper, layer)
 
 
+@pytest.mark.long
 def test_a_look_that_comes_late_sees_it_all(viewer, keeper):
     """Where no event tells of undo, and the history is full, the steps are found all the same."""
     rng = np.random.default_rng(2)
@@ -315,6 +318,7 @@ def test_corrections_that_another_window_recovered_first_are_refused(viewer, kee
             act(offer)
 
 
+@pytest.mark.long
 def test_a_second_window_of_one_program_recovers_nothing_that_the_first_did(viewer, keeper):
     viewer.add_image(painter.image())
     viewer.add_labels(painter.objects()).paint((5, 5), 3)

@@ -326,6 +326,7 @@ def test_keys_are_bound_while_it_is_seen(panel, viewer):
     assert not any(coerce_keybinding(key) in viewer.keymap for key in KEYS)
 
 
+@pytest.mark.long
 def test_ten_thousand_objects_are_no_trouble(viewer, qtbot):
     ids = np.arange(1, 10_001, dtype=np.int32).reshape(100, 100)
     labels = np.kron(ids, np.ones((40, 40), np.int32))

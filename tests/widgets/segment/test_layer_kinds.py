@@ -152,6 +152,7 @@ def kinds() -> dict[str, Kind]:
     }
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", list(kinds()))
 def test_labels_are_those_of_the_core_and_lie_on_the_image(viewer, dock, qtbot, networks, name):
     kind = kinds()[name]
@@ -203,6 +204,7 @@ def test_a_network_for_volumes_gets_all_planes_around_the_current_one(
     assert run(dock, qtbot).data.shape == (8, 24, 20)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("layer", [{}, PLACED], ids=["plain", "placed"])
 @pytest.mark.parametrize("region", ["visible", "rectangle"])
 def test_a_part_lies_where_it_was_cut(viewer, dock, qtbot, networks, region, layer):
@@ -253,6 +255,7 @@ def move(viewer, layer):
     layer.translate = (100, 100)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("act", [change, rename, remove, move])
 def test_a_run_is_of_the_layer_as_it_was(viewer, dock, qtbot, networks, act):
     layer = viewer.add_image(plane(), name="cells")

@@ -106,6 +106,7 @@ def test_what_is_merged_can_be_undone_and_merged_again(viewer, dock):
     np.testing.assert_array_equal(merged, layer.data)
 
 
+@pytest.mark.long
 def test_both_can_be_kept(viewer, dock):
     layer, *_ = corrected(viewer, dock)
     mine = layer.data.copy()
@@ -116,6 +117,7 @@ def test_both_can_be_kept(viewer, dock):
     np.testing.assert_array_equal(mine, layer.data)
 
 
+@pytest.mark.long
 def test_a_stroke_during_the_merge_is_not_lost(viewer, dock):
     layer, *_ = corrected(viewer, dock)
     run(dock)
@@ -128,6 +130,7 @@ def test_a_stroke_during_the_merge_is_not_lost(viewer, dock):
     assert (layer.data == 999).any()
 
 
+@pytest.mark.long
 def test_after_fine_tuning_the_new_answer_can_be_merged_too(viewer, dock, tmp_path):
     """The network is another file then; what is merged is of the same image."""
     import shutil
@@ -150,6 +153,7 @@ def test_after_fine_tuning_the_new_answer_can_be_merged_too(viewer, dock, tmp_pa
     assert "nuclei-taught-1" in record_of(layer).command
 
 
+@pytest.mark.long
 def test_classes_are_not_merged_into_objects(viewer, dock):
     corrected(viewer, dock)
     dock.labels.set_value(replace(dock.labels.value(), instances="none"))

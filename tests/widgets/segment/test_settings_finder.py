@@ -94,6 +94,7 @@ def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path, monkeypatch):
     assert beside(open_image(tmp_path / "other.npy")) == []
 
 
+@pytest.mark.long
 def test_open_images_of_one_kind_come_before_the_folder(viewer, dock, tmp_path, monkeypatch):
     monkeypatch.setattr(find_jobs, "MOST_BESIDE", 3)
     for name in ("0", "1", "2", "3", "4"):
@@ -141,6 +142,7 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     assert sum("unlike" in layer.name for layer in viewer.layers) == 1
 
 
+@pytest.mark.long
 def test_a_warning_of_what_was_shown_before_is_not_shown(viewer, dock, qtbot, half):
     stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
     viewer.add_image(np.tile(stripes, (256, 1)), name="stripes")
@@ -160,6 +162,7 @@ def test_a_warning_of_what_was_shown_before_is_not_shown(viewer, dock, qtbot, ha
     assert box.where.isHidden() and box._timer.isActive()
 
 
+@pytest.mark.long
 def test_a_run_stops_the_comparison_and_it_goes_on_later(viewer, dock, qtbot, half):
     viewer.add_image(cells(40), name="cells")
     choose(dock, qtbot, half)

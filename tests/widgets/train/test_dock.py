@@ -194,6 +194,7 @@ def test_a_held_out_crop_is_shown_beside_what_is_there(dock, qtbot, weights, fol
     assert list(dock.viewer.layers) == shown
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_the_crop_is_not_shown_to_who_does_not_want_it(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
@@ -202,6 +203,7 @@ def test_the_crop_is_not_shown_to_who_does_not_want_it(dock, qtbot, weights, fol
     assert not len(dock.viewer.layers)
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_what_changed_is_shown(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
@@ -215,6 +217,7 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     assert layer.data.shape[0] > 40, "a legend stands below the picture"
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
@@ -231,6 +234,7 @@ def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):
     assert dock.trained is not None
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_stopped_and_what_was_learned_is_kept(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
@@ -243,6 +247,7 @@ def test_stopped_and_what_was_learned_is_kept(dock, qtbot, weights, folder):
     assert dock.outcome.isVisible()
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
@@ -309,6 +314,7 @@ def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
     assert out.exists() and not state_path(out).exists()
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_a_killed_training_is_begun_anew(dock, qtbot, weights, folder):
     out = killed(weights, folder)
@@ -395,6 +401,7 @@ def test_every_setting_can_be_reached(dock, qtbot):
     assert (now.optimizer, now.loss, now.freeze_stages) == ("sgd", "focal", 1)
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_memory_that_runs_out_ends_in_a_sentence_and_what_was_learned_is_offered(
     dock, qtbot, weights, folder, monkeypatch
@@ -473,6 +480,7 @@ def test_two_lessons_have_two_logs(weights, folder, tmp_path):
     assert one.log is not two.log
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_layers_of_a_training_that_the_user_removed_come_again(make_viewer):
     from napari_segnet.train import Look
@@ -547,6 +555,7 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     assert box.ways.isHidden() and box.words.isHidden()
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_of_few_images_further_trainings_are_offered_with_their_cost(
     dock, qtbot, weights, tmp_path
@@ -564,6 +573,7 @@ def test_of_few_images_further_trainings_are_offered_with_their_cost(
     assert not box.stop.isVisibleTo(box)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("act", ["a training begins", "the dock is closed"])
 def test_trials_and_judging_end_when_a_training_begins_or_the_dock_is_closed(
     dock, qtbot, monkeypatch, act

@@ -101,8 +101,8 @@ def _orders_of(
     gated = [(_with_gates(names, base), (*words, "with gates")) for base, words in bases]
     bases += [(base, words) for base, words in gated if base not in (plain, ranked)]
     for base, first in bases:
-        for turned, second in _turned(names, base):
-            for order, third in _taking_turns(names, turned):
+        for turned, second in _turned(names, base, by_name):
+            for order, third in _taking_turns(names, turned, by_name):
                 yield (*first, *second, *third), tuple(chain.from_iterable(order))
 
 
@@ -201,11 +201,16 @@ def _rank(names: Names, one: List) -> float:
 
 
 def _turned(
-    names: Names, lists: tuple[List, ...]
+    names: Names, lists: tuple[List, ...], by_name: bool
 ) -> Iterator[tuple[tuple[List, ...], tuple[str, ...]]]:
     """Yield the lists as they are, and with those of the decoder backwards."""
     yield lists, ()
-    decoders = [len(one) > 1 and _role(names, one) == DECODER for one in lists]
+    roles = [_role(names, one) for one in lists]
+    if by_name and DECODER in roles:
+        # Sorted, lists without a telling name stand there for what they do with the channels.
+        first = roles.index(DECODER)
+        roles[first:] = [DECODER if own == UNKNOWN else own for own in roles[first:]]
+    decoders = [len(one) > 1 and place == DECODER for one, place in zip(lists, roles, strict=True)]
     if not any(decoders):
         decoders = [len(one) > 1 and at > 0 for at, one in enumerate(lists)]
     if any(decoders):
@@ -214,7 +219,7 @@ def _turned(
 
 
 def _taking_turns(
-    names: Names, lists: tuple[List, ...]
+    names: Names, lists: tuple[List, ...], by_name: bool
 ) -> Iterator[tuple[tuple[Group, ...], tuple[str, ...]]]:
     """Yield the groups one list after the other, and in turns where lists have one length.
 
@@ -225,7 +230,7 @@ def _taking_turns(
     for one in lists:
         longer = len(runs[-1][0]) - len(one) if runs else 0
         fits = runs and longer in (0, 1) and len(one) > 1 and len(runs[-1]) < MOST_IN_TURNS
-        apart = runs and _side(names, runs[-1][0]) != _side(names, one)
+        apart = runs and _apart(_side(names, runs[-1][0]), _side(names, one), by_name)
         if fits and not apart:
             runs[-1].append(one)
         else:
@@ -241,6 +246,11 @@ def _taking_turns(
         turns = (zip_longest(*run, fillvalue=()) for run in ordered)
         groups = (group for turn in chain.from_iterable(turns) for group in turn if group)
         yield tuple(groups), (word,)
+
+
+def _apart(one: int, other: int, by_name: bool) -> bool:
+    """Tell if lists stand on two sides; what names do not tell, neighbours in a sorted file do."""
+    return one != other and not (by_name and UNKNOWN in (one, other))
 
 
 def _turn(names: Names, one: List) -> int:

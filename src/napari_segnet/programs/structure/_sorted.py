@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
+    DECODER,
     OUTPUT,
     UNKNOWN,
     head,
@@ -50,14 +51,27 @@ def resorted(layers: Sequence[StoredLayer]) -> tuple[StoredLayer, ...]:
     return tuple(replace(layer, place=place) for place, layer in enumerate(found))
 
 
-def _rank(layers: Sequence[StoredLayer], names: Mapping[str, str]) -> tuple[float, int]:
-    """Return the place of a cluster: its role, then how few channels it takes."""
+def _rank(layers: Sequence[StoredLayer], names: Mapping[str, str]) -> tuple[float, int, int]:
+    """Return the place of a cluster: its role, how few channels it takes, how many it gives."""
     kernels = [layer for layer in layers if layer.kind == "convolution"]
     place: float = role(names[layers[0].name])
     if place == UNKNOWN:
         alone = len(kernels) == 1 and max(kernels[0].weight[2:]) == 1
-        place = OUTPUT if alone else BETWEEN
-    return place, min((layer.weight[1] for layer in kernels), default=0)
+        place = OUTPUT if alone else DECODER if _narrows(layers, names) else BETWEEN
+    taken = min((layer.weight[1] for layer in kernels), default=0)
+    return place, taken, -max((layer.weight[0] for layer in kernels), default=0)
+
+
+def _narrows(layers: Sequence[StoredLayer], names: Mapping[str, str]) -> bool:
+    """Tell if a list has several blocks, each of which gives fewer channels than it takes."""
+    blocks: dict[str, list[StoredLayer]] = {}
+    for layer in layers:
+        if layer.kind == "convolution":
+            blocks.setdefault(_element(names[layer.name]), []).append(layer)
+    return len(blocks) > 1 and all(
+        max(layer.weight[0] for layer in one) < max(layer.weight[1] for layer in one)
+        for one in blocks.values()
+    )
 
 
 def _key(name: str, layer: StoredLayer) -> tuple[object, ...]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from napari_segnet.containers._export_operators import Operator, argument_names, operators
 from napari_segnet.containers._export_schema import LaterSchema
+from napari_segnet.containers._operators import Operator, argument_names, operator
 
 __all__ = ["TRAINING", "known_name", "require_dialects", "require_ends", "require_node"]
 
@@ -80,7 +80,7 @@ def require_node(node: Mapping[str, Any], *, functional: bool) -> None:
     target = node["target"]
     if target.startswith(ATEN):
         name = target.removeprefix(ATEN)
-        known = operators().get(name)
+        known = operator(name)
         if known is None:
             raise LaterSchema(f"there is no operation {target[:60]!r}")
         if functional and known.changes:

@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import is_operation, refusal
-from napari_segnet.containers._script_results import result
+from napari_segnet.containers._script_operators import called, is_operation
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -35,6 +34,8 @@ _WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
 """Types whose values have no functions of their own."""
 _WITH_OPERATIONS = frozenset(("Tensor", "str", "List", "Dict"))
 """Types whose functions are PyTorch's operations, which it writes as such: ``torch.add(x, y)``."""
+_LISTED = "tolist"
+"""The one function of a tensor that is no operation."""
 _STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
     *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
@@ -98,7 +99,6 @@ class ScriptFunction:
             self._value(one.target, values)
         elif isinstance(one, ast.Expr):
             self._value(one.value, values)
-            return _stops(one.value)
         elif isinstance(one, ast.If):
             return self._if(one, values)
         elif isinstance(one, ast.FunctionDef):  # what is computed beside, see torch.jit.fork
@@ -222,8 +222,10 @@ class ScriptFunction:
             for part in (node.slice.lower, node.slice.upper, node.slice.step):
                 if part is not None:
                     self._value(part, values)
-            return own
+            return ANY if own.name == "Tuple" else own
         self._value(node.slice, values)
+        if own.name in {"Tensor", "str"}:
+            return own
         if own.name == "List":
             return listed(own)
         if own.name == "Tuple" and isinstance(node.slice, ast.Constant):
@@ -245,6 +247,7 @@ class ScriptFunction:
             if made is not None:
                 return self._method(made, node, values)
             odd = own.name in _WITH_OPERATIONS and not is_operation(node.func.attr)
+            odd = odd and node.func.attr != _LISTED
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         root = _root(node.func)
@@ -269,12 +272,20 @@ class ScriptFunction:
 
     def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> Type:
         """Compare what an operation of PyTorch is given with what it takes."""
-        found, named = self._arguments(node, values), [one.arg for one in node.keywords]
+        found = self._arguments(node, values)
+        named = {one.arg: self._value(one.value, values) for one in node.keywords if one.arg}
         if any(isinstance(one, ast.Starred) for one in node.args):
             return ANY
-        if odd := refusal(name, found, named):
-            raise self.look.refuse(odd)
-        return ANY if "out" in named else result(name, found)
+        if len(named) < len(node.keywords):
+            raise self.look.refuse(f"{name} is given a value twice")
+        return self._result(name, found, named)
+
+    def _result(self, name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:
+        self.look.budget.step(len(given))
+        try:
+            return called(name, given, named)
+        except ValueError as error:
+            raise self.look.refuse(str(error)) from error
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""
@@ -282,13 +293,15 @@ class ScriptFunction:
             if len(node.args) != 2 - (name == "uninitialized") or node.keywords:
                 raise self.look.refuse(f"{name} with {len(node.args)} arguments")
             kind = self.look.type(node.args[0])
-            found = self._value(node.args[1], values) if len(node.args) > 1 else ANY
-            if name == "annotate" and not fits(found, kind):
-                raise self.look.refuse(f"a {found} for a {kind}")
+            inner = self._value(node.args[1], values) if len(node.args) > 1 else ANY
+            if name == "annotate" and not fits(inner, kind):
+                raise self.look.refuse(f"a {inner} for a {kind}")
             return kind
         if name in {"int", "float", "bool"}:
-            if len(self._arguments(node, values)) != 1:
+            found = self._arguments(node, values)
+            if len(found) != 1:
                 raise self.look.refuse(f"{name} of {len(node.args)} values")
+            self._result(f"torch.{name.title()}", found, {})
             return Type(name)
         if name == "isinstance" and node.args:
             self._value(node.args[0], values)
@@ -375,11 +388,3 @@ def _root(node: ast.expr) -> str | None:
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
-
-
-def _stops(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "RaiseException"
-    )

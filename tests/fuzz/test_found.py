@@ -1931,6 +1931,28 @@ def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
         ("self.weight\n", "torch.relu(self)\n", "takes no __torch__"),
         ("(Module)", "()", "empty brackets"),
         ("self.weight\n", "torch.relu(input, input)\n", "takes no Tensor, Tensor"),
+        (
+            "self.weight\n",
+            "self.weight\n    for i in range(0.5):\n      pass\n",
+            "range of a float",
+        ),
+        ("self.weight\n", "self.weight\n    for i in 3:\n      pass\n", "goes through a int"),
+        (
+            "self.weight\n",
+            "self.weight\n    b = torch.size(input)[0.5]\n",
+            "takes no List.int., float",
+        ),
+        (
+            "self.weight\n",
+            "self.weight\n    b = torch.size(input)[0, 1]\n",
+            "takes no List.int., Tuple",
+        ),
+        ("self.weight\n", "self.weight\n    b = torch.size(input)[:0.5]\n", "a place is a float"),
+        (
+            "self.weight\n",
+            "self.weight\n    if (1, 2):\n      pass\n    else:\n      pass\n",
+            "a condition is a Tuple",
+        ),
     ],
 )
 def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:

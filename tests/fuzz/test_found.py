@@ -2649,3 +2649,13 @@ def test_a_jpeg_that_claims_more_than_its_bytes_can_hold(progressive: bool, tmp_
     if not progressive:
         with pytest.raises(ImageError, match="512 x 65280 pixels cannot be in"):
             open_image(path)
+
+
+def test_a_palette_of_more_colours_than_numbers() -> None:
+    from napari_segnet.readers._views import PalettePixels
+
+    colours = np.arange(341 * 3).astype("u1").reshape(341, 3)
+    numbers = np.array([[0, 255]], "u1")
+    assert np.array_equal(PalettePixels(numbers, colours)[...], colours[numbers])
+    few = PalettePixels(numbers, colours[:4])[...]  # a number without a colour takes the last one
+    assert np.array_equal(few, colours[[[0, 3]]])

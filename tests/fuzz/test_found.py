@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import io
 import json
@@ -1246,14 +1247,18 @@ def test_tuples_that_double_with_each_line(tmp_path: Path) -> None:
 
 
 def test_types_of_results() -> None:
-    from napari_segnet.containers._script_results import result
-    from napari_segnet.containers._script_types import ANY, Type
+    from napari_segnet.containers._script_operators import called
+    from napari_segnet.containers._script_types import ANY, NONE, Type
+
+    def result(name: str, given: list[Type], **named: Type) -> Type:
+        return called(name, given, named)
 
     tensor, whole, number, text = (Type(name) for name in ("Tensor", "int", "float", "str"))
     assert result("torch.eq", [tensor, whole]) == tensor
     assert result("torch.eq", [text, text]) == Type("bool")
-    assert result("torch.eq", [ANY, whole]) == ANY
+    assert result("torch.eq", [ANY, ANY]) == ANY
     assert result("torch.add", [whole, whole]) == whole
+    assert result("torch.add", [number, tensor]) == tensor
     assert result("ops.aten.mul", [whole, number]) == number
     assert result("torch.div", [whole, whole]) == number
     assert result("torch.neg", [whole]) == whole
@@ -1264,8 +1269,44 @@ def test_types_of_results() -> None:
     assert result("torch.max", [tensor]) == tensor
     assert str(result("torch.min", [tensor, whole, Type("bool")])) == "Tuple[Tensor, Tensor]"
     assert result("torch.__getitem__", [Type("List", (text,)), whole]) == text
+    assert result("torch.append", [Type("List", (tensor,)), tensor]) == Type("List", (tensor,))
+    assert result("torch.items", [Type("Dict", (text, tensor))]) == Type(
+        "List", (Type("Tuple", (text, tensor)),)
+    )
     assert result("torch.relu_", [tensor]) == tensor
-    assert result("ops.prim.shape", [tensor]) == ANY
+    assert result("torch.max_pool2d", [tensor, whole, whole], ceil_mode=Type("bool")) == tensor
+    assert result("torch.permute", [tensor, whole, whole, tensor]) == tensor
+    assert result("torch.format", [text, number, NONE]) == text
+    assert result("ops.prim.RaiseException", [text]) == NONE
+    assert result("ops.prim.of_a_later_pytorch", [tensor]) == ANY
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "named"),
+    [
+        ("torch.add_", ["Tensor", "List[int]"], {}),
+        ("torch.conv2d", ["Tensor", "Optional[Tensor]", "Tensor"], {}),
+        ("torch.conv2d", ["Tensor", "Tensor", "Tensor", "List[float]"], {}),
+        ("torch.conv2d", ["Tensor"], {}),
+        ("torch.relu", ["Tensor", "Tensor"], {}),
+        ("torch.relu", ["Tensor"], {"inplace": "bool"}),
+        ("torch.relu", ["Tensor"], {"self": "Tensor"}),
+        ("torch.add", ["Tensor", "Tensor", "int", "int"], {}),
+        ("torch.gt", ["int", "NoneType"], {}),
+        ("torch.append", ["List[Tensor]", "int"], {}),
+        ("torch.batch_norm", ["Tensor"] * 5 + ["bool", "int", "float", "bool"], {}),
+        ("ops.prim.RaiseException", ["str", "List[int]"], {}),
+    ],
+)
+def test_values_that_no_operation_takes(name: str, given: list[str], named: dict[str, str]) -> None:
+    from napari_segnet.containers._script_operators import called
+    from napari_segnet.containers._script_types import Type, type_of
+
+    def made(said: str) -> Type:
+        return type_of(ast.parse(said, mode="eval").body, {})
+
+    with pytest.raises(ValueError, match="takes no"):
+        called(name, list(map(made, given)), {key: made(one) for key, one in named.items()})
 
 
 def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:
@@ -1305,7 +1346,7 @@ class Fixed(torch.nn.Module):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (b"[1, 1]", b"[1, [1, 1]]", "is given a List"),
+        (b"[1, 1]", b"[1, [1, 1]]", "takes no .*List"),
         (b"CONSTANTS.c0", b"CONSTANTS.c" + b"9" * 5000, "no constant"),
         (
             b"  def forward",
@@ -1327,7 +1368,7 @@ def test_lists_and_constants_of_a_script(old: bytes, new: bytes, says: str, tmp_
 
 
 @pytest.mark.parametrize(
-    ("value", "says"), [(b"K\x01", "given a int"), (b"ctorch\ndevice\n", "class")]
+    ("value", "says"), [(b"K\x01", "takes no .*int"), (b"ctorch\ndevice\n", "class")]
 )
 def test_constants_of_a_script_have_types(value: bytes, says: str, tmp_path: Path) -> None:
     path = constants(b"\x80\x02" + value + b"\x85.", b"", b"", tmp_path / "a.pt")
@@ -1628,7 +1669,8 @@ def test_a_program_with_a_value_that_pytorch_refuses(value: Any, says: str) -> N
     from napari_segnet.containers._export_sound import require_program
 
     program = exports.program()
-    node = {"target": "torch.ops.aten.relu.default", "outputs": [], "metadata": {}}
+    node = {"target": "torch.ops.aten.relu.default", "metadata": {}}
+    node["outputs"] = [{"as_none": True}]
     node["inputs"] = [{"name": "self", "arg": {"as_ints": [3]}, "kind": 1}]
     program["graph_module"]["graph"]["nodes"] = [node]
     require_program(program)
@@ -1884,10 +1926,33 @@ def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
         ("self.weight\n", "(self.weight)._conv_forward(input, )\n", "has no function"),
         ("self.weight\n", "(__torch__.Small).forward(input, )\n", "there is no __torch__"),
         ("self.weight\n", "CONSTANTS.c0(input, )\n", "a constant is called"),
-        ("self.weight\n", "torch.eq(None, self.weight)\n", "is given a None"),
-        ("self.weight\n", "torch.linear(input, input, 3)\n", "is given a int"),
-        ("self.weight\n", "torch.relu(self)\n", "is given a __torch__"),
+        ("self.weight\n", "torch.eq(None, self.weight)\n", "takes no None"),
+        ("self.weight\n", "torch.linear(input, input, 3)\n", "takes no Tensor, Tensor, int"),
+        ("self.weight\n", "torch.relu(self)\n", "takes no __torch__"),
         ("(Module)", "()", "empty brackets"),
+        ("self.weight\n", "torch.relu(input, input)\n", "takes no Tensor, Tensor"),
+        (
+            "self.weight\n",
+            "self.weight\n    for i in range(0.5):\n      pass\n",
+            "range of a float",
+        ),
+        ("self.weight\n", "self.weight\n    for i in 3:\n      pass\n", "goes through a int"),
+        (
+            "self.weight\n",
+            "self.weight\n    b = torch.size(input)[0.5]\n",
+            "takes no List.int., float",
+        ),
+        (
+            "self.weight\n",
+            "self.weight\n    b = torch.size(input)[0, 1]\n",
+            "takes no List.int., Tuple",
+        ),
+        ("self.weight\n", "self.weight\n    b = torch.size(input)[:0.5]\n", "a place is a float"),
+        (
+            "self.weight\n",
+            "self.weight\n    if (1, 2):\n      pass\n    else:\n      pass\n",
+            "a condition is a Tuple",
+        ),
     ],
 )
 def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -2422,6 +2487,121 @@ def counted() -> Parts:
         return [(name, old.read(name)) for name in old.namelist()]
 
 
+def first(program: Any) -> Any:
+    return program["graph_module"]["graph"]["nodes"][0]
+
+
+def argument(program: Any, name: str, **said: Any) -> None:
+    """Change what the convolution is given; without a change, take it away."""
+    node = next(n for n in program["graph_module"]["graph"]["nodes"] if "conv2d" in n["target"])
+    own = next(one for one in node["inputs"] if one["name"] == name)
+    own.update(said)
+    if not said:
+        node["inputs"].remove(own)
+
+
+def described(program: Any, **said: Any) -> None:
+    program["graph_module"]["graph"]["tensor_values"]["conv2d"].update(said)
+
+
+def called_twice(program: Any) -> None:
+    node = next(n for n in program["graph_module"]["graph"]["nodes"] if "conv2d" in n["target"])
+    node["inputs"].append(node["inputs"][0])
+
+
+def in_place(program: Any) -> None:
+    program["verifiers"] = ["ATEN"]
+    first(program)["target"] = "torch.ops.aten.add_.Tensor"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda said: argument(said, "weight"), "conv2d.default lacks weight"),
+        (lambda said: argument(said, "bias"), "given padding at another's place|"),
+        (lambda said: argument(said, "stride"), "given padding at another's place"),
+        (lambda said: argument(said, "input", kind=2), "given weight at another's place"),
+        (called_twice, "is given a value twice"),
+        (lambda said: first(said).update(outputs=[]), "has no results|on lengths"),
+        (lambda said: first(said).update(outputs=[{"as_int": 3}]), "cannot give int"),
+        (lambda said: first(said).update(outputs=[{"as_tensors": []}]), "cannot give tensors"),
+        (lambda said: first(said).update(target="torch.ops.aten.ad.Tensor"), "no operation"),
+        (lambda said: first(said).update(target="torch.ops.aten.add.Tenso"), "no operation"),
+        (lambda said: first(said).update(target="operator.add"), "no operation"),
+        (lambda said: first(said).update(target="_operator.add"), "on lengths does not give one"),
+        (in_place, "changes what it is given"),
+        (lambda said: said.update(verifiers=["ATE"]), "in the dialect 'ATE'"),
+        (lambda said: said["schema_version"].update(major=7), "its PyTorch did not write"),
+        (lambda said: described(said, dtype=99), "a dtype is of the kind 99"),
+        (lambda said: described(said, dtype=5, requires_grad=True), "to have gradients"),
+        (lambda said: described(said, device={"type": "cpv", "index": None}), "does not exist"),
+        (lambda said: described(said, device={"type": "cpu", "index": -1}), "is impossible"),
+        (
+            lambda said: described(
+                said, sizes=[{"as_int": 2**40}] * 2, strides=[{"as_int": 1}] * 2
+            ),
+            "more numbers than any computer",
+        ),
+        (
+            lambda said: said["range_constraints"].update(s0={"min_val": 4, "max_val": 3}),
+            "at least 4 and at most 3",
+        ),
+        (
+            lambda said: said["graph_module"]["graph"].update(
+                inputs=[{"as_tensors": []}] * len(said["graph_module"]["graph"]["inputs"])
+            ),
+            "cannot have tensors among its inputs",
+        ),
+        (
+            lambda said: said["graph_module"]["module_call_graph"][0]["signature"].update(
+                inputs=[{"as_tensor": {"name": "y"}}]
+            ),
+            "names inputs that its graph has not",
+        ),
+    ],
+)
+def test_operations_that_pytorch_cannot_make(
+    change: Callable[[Any], None], says: str, counted: Parts, tmp_path: Path
+) -> None:
+    path = packed(tmp_path / "a.pt2", rewritten(counted, "model.json", change))
+    with pytest.raises(WeightsError, match=says):
+        open_tree(path)
+
+
+def test_a_part_of_a_program_with_numbers_of_two_kinds(counted: Parts, tmp_path: Path) -> None:
+    def change(said: Any) -> None:
+        own = said["config"]
+        own["calls"]["path_name"] = own["first.bias"]["path_name"]
+        own["calls"]["tensor_meta"]["dtype"] = 4
+
+    path = packed(tmp_path / "a.pt2", rewritten(counted, "weights_config.json", change))
+    with pytest.raises(BrokenWeightsError, match="holds numbers of two kinds"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(("place", "number"), [(4, 1), (6, 0xFFFF), (8, 7), (12, 3), (16, 9)])
+def test_the_end_of_a_zip(place: int, number: int, counted: Parts, tmp_path: Path) -> None:
+    """Disks, the number of parts, and the length and place of their list."""
+    path = packed(tmp_path / "a.pt2", counted)
+    data = path.read_bytes()
+    at = data.rindex(b"PK\5\6") + place
+    path.write_bytes(data[:at] + struct.pack("<H", number) + data[at + 2 :])
+    with pytest.raises(BrokenWeightsError, match=r"a\.pt2 is (a|cut off or) damaged"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("place", [16, 20, 24, 32, 40, 48])
+def test_the_end_of_a_zip_inside(place: int, counted: Parts, tmp_path: Path) -> None:
+    def change(data: bytes) -> bytes:
+        at = data.rindex(b"PK\6\6") + place
+        return data[:at] + struct.pack("<H", 1) + data[at + 2 :]
+
+    part = "sample_inputs/model.pt"
+    changed = [(name, change(d) if name.endswith(part) else d) for name, d in counted]
+    with pytest.raises(BrokenWeightsError, match="is no zip file"):
+        open_tree(packed(tmp_path / "a.pt2", changed))
+
+
 def test_a_program_that_changes_a_buffer(counted: Parts, tmp_path: Path) -> None:
     parts = rewritten(counted, "model.json", lambda said: mutating(said, "conv2d"))
     tree = open_tree(packed(tmp_path / "a.pt2", parts))
@@ -2469,3 +2649,13 @@ def test_a_jpeg_that_claims_more_than_its_bytes_can_hold(progressive: bool, tmp_
     if not progressive:
         with pytest.raises(ImageError, match="512 x 65280 pixels cannot be in"):
             open_image(path)
+
+
+def test_a_palette_of_more_colours_than_numbers() -> None:
+    from napari_segnet.readers._views import PalettePixels
+
+    colours = np.arange(341 * 3).astype("u1").reshape(341, 3)
+    numbers = np.array([[0, 255]], "u1")
+    assert np.array_equal(PalettePixels(numbers, colours)[...], colours[numbers])
+    few = PalettePixels(numbers, colours[:4])[...]  # a number without a colour takes the last one
+    assert np.array_equal(few, colours[[[0, 3]]])

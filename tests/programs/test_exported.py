@@ -148,7 +148,7 @@ def test_programs_of_older_torch_answer_alike(
 
     with zipfile.ZipFile(written) as archive:
         said = json.loads(archive.read(f"{folder}/models/model.json"))
-    said["schema_version"] = {"major": 6, "minor": 1}
+    said["schema_version"], said["torch_version"] = {"major": 6, "minor": 1}, "2.4.0"
     for node in said["graph_module"]["graph"]["nodes"]:
         for one in node["inputs"]:
             del one["kind"]
@@ -314,7 +314,7 @@ def test_names_are_looked_up_in_a_list_only(target: str, written: Path, tmp_path
         node["target"] = target
         node["inputs"] = [{"name": "a", "arg": {"as_string": f"touch {trap}"}, "kind": 1}]
 
-    with pytest.raises(UnsupportedWeightsError, match="which is not read"):
+    with pytest.raises(UnsupportedWeightsError, match=r"which is not read|there is no operation"):
         identify(edited(written, tmp_path / "b.pt2", edit))
     assert not trap.exists()
 

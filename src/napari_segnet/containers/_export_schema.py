@@ -22,7 +22,7 @@ SymExpr: expr_str expression, hint? SymExprHint?
 SymInt | as_expr SymExpr, as_int int
 SymFloat | as_expr SymExpr, as_float float
 SymBool | as_expr SymExpr, as_bool bool
-TensorMeta: dtype int, sizes [SymInt], requires_grad bool, device Device, strides [SymInt],
+TensorMeta: dtype dtype, sizes [SymInt], requires_grad bool, device Device, strides [SymInt],
     storage_offset SymInt?, layout int
 SymIntArgument | as_name str, as_int int
 SymFloatArgument | as_name str, as_float float
@@ -35,8 +35,8 @@ CustomObjArgument: name str, class_fqn? str
 ComplexValue: real float, imag float
 Argument | as_none any, as_tensor TensorArgument, as_tensors [TensorArgument], as_int int,
     as_ints [int], as_float float, as_floats [float], as_string str, as_strings [str], as_sym_int
-    SymIntArgument, as_sym_ints [SymIntArgument], as_scalar_type int, as_memory_format int,
-    as_layout int, as_device Device, as_bool bool, as_bools [bool], as_sym_bool SymBoolArgument,
+    SymIntArgument, as_sym_ints [SymIntArgument], as_scalar_type dtype, as_memory_format memory,
+    as_layout layout, as_device Device, as_bool bool, as_bools [bool], as_sym_bool SymBoolArgument,
     as_sym_bools [SymBoolArgument], as_graph GraphArgument, as_optional_tensors
     [OptionalTensorArgument], as_custom_obj CustomObjArgument, as_operator str, as_sym_float
     SymFloatArgument, as_sym_floats [SymFloatArgument], as_optional_tensor
@@ -91,6 +91,12 @@ _SCALARS: Mapping[str, tuple[type, ...]] = {
     "float": (float, int, str),  # "Infinity" and "NaN" are texts since PyTorch 2.6
     "bound": (float, int, str),  # of a length; infinite where there is none
 }
+_NUMBERED: Mapping[str, frozenset[int]] = {
+    "dtype": frozenset((*range(1, 14), *range(28, 36))),
+    "layout": frozenset(range(1, 8)),
+    "memory": frozenset(range(1, 5)),
+}
+"""What stands as a number: kinds of numbers, and how these lie in memory."""
 _GROWING = "Argument"
 """What gets new kinds with PyTorch; one is left alone where it may not matter."""
 _DEEPEST = 40
@@ -133,12 +139,26 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
         for one in held if isinstance(held, list) else held.values():
             require_object(one, kind[1:-1], depth + 1)
     elif kind in _SCALARS:
-        if type(held) not in _SCALARS[kind]:
+        if type(held) not in _SCALARS[kind] or not (kind in {"int", "bool", "str"} or _is(held)):
             raise ValueError(f"a value of it is no {kind}")
+    elif kind in _NUMBERED:
+        if type(held) is not int:
+            raise ValueError(f"a value of it is no {kind}")
+        if held not in _NUMBERED[kind]:
+            raise LaterSchema(f"a {kind} is of the kind {held}")
     elif kind == "expression":
         _require_expression(held)
     elif kind != "any":
         _require_fields(held, kind, depth)
+
+
+def _is(held: float | str) -> bool:
+    """Tell if a text is a number; numbers are."""
+    try:
+        float(held)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _require_expression(held: Any) -> None:

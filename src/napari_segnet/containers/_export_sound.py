@@ -5,21 +5,34 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/_export/serde/schema.py
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from napari_segnet.containers._export_arguments import ARGUMENTS
+from napari_segnet.containers._export_nodes import (
+    TRAINING,
+    require_dialects,
+    require_ends,
+    require_node,
+)
 from napari_segnet.containers._export_schema import LaterSchema, require_object
 from napari_segnet.containers._export_texts import require_origin, require_trees
+from napari_segnet.containers._named_texts import device
 
 __all__ = ["require_meta", "require_names", "require_program"]
 
-ATEN = "torch.ops.aten."
-"""How the targets of PyTorch's own operations begin."""
+_MOST = 2**63
+"""Of the numbers in a tensor, which PyTorch counts in 64 bits."""
+_WITH_GRADIENTS = frozenset((6, 7, 8, 9, 10, 11, 13, *range(29, 34)))
+"""Kinds of numbers that are no whole ones, as the schema counts them."""
+_NINTH = 9
+"""Of PyTorch 2, whose programs all are of the newest version of the schema."""
 NEWEST = 8
 """Of the first numbers of the versions of the schema, as of PyTorch 2.15."""
 _CHANGED = frozenset(("buffer_mutation", "parameter_mutation", "user_input_mutation"))
 """Kinds of answers that are put back where they came from; these come first."""
+_TARGETS = ("buffer_name", "parameter_name", "user_input_name")
 
 
 def require_program(program: Mapping[str, Any]) -> None:
@@ -35,10 +48,32 @@ def require_program(program: Mapping[str, Any]) -> None:
     if not 0 <= program["schema_version"]["major"] <= NEWEST:
         major = program["schema_version"]["major"]
         raise LaterSchema(f"its schema is of version {major}, where 5 to {NEWEST} are read")
+    _require_version(program)
+    _require_ranges(program["range_constraints"])
     require_trees(module.get("module_call_graph"))
     _require_same(module["signature"]["input_specs"], module["graph"]["inputs"])
     _require_answers(module["signature"], module["graph"]["outputs"])
-    _require_graph(module["graph"])
+    dialects = program.get("verifiers") or ()
+    require_dialects(dialects)
+    known = _require_graph(module["graph"], bool(dialects) and {*dialects} != {TRAINING})
+    for call in module.get("module_call_graph") or ():
+        _require_call(call.get("signature") or {}, known)
+
+
+def _require_version(program: Mapping[str, Any]) -> None:
+    """Refuse a version of the schema that the PyTorch which wrote the program had no more."""
+    said = re.match(r"2\.(\d{1,4})\b", program.get("torch_version", ""))
+    major = program["schema_version"]["major"]
+    if said is not None and int(said[1]) >= _NINTH and 0 < major < NEWEST:
+        raise ValueError(f"its schema is of version {major}, which its PyTorch did not write")
+
+
+def _require_ranges(ranges: Mapping[str, Any]) -> None:
+    """Refuse lengths that have no least or no most number, or more least than most."""
+    for name, said in ranges.items():
+        low, high = (said.get(end) for end in ("min_val", "max_val"))
+        if low is not None and high is not None and not float(low) <= float(high):
+            raise ValueError(f"its length {name[:40]!r} is at least {low} and at most {high}")
 
 
 def require_meta(meta: Any) -> None:
@@ -52,8 +87,29 @@ def require_meta(meta: Any) -> None:
     require_object(meta, "TensorMeta")
     if len(meta["sizes"]) != len(meta["strides"]):
         raise ValueError(f"a tensor has {len(meta['sizes'])} lengths, {len(meta['strides'])} steps")
-    if any(one.get("as_int", 0) < 0 for one in meta["sizes"]):
+    lengths = [one.get("as_int", 0) for one in meta["sizes"]]
+    if any(one < 0 for one in lengths):
         raise ValueError("a length is not a whole number, or is negative")
+    if math.prod(lengths) >= _MOST:
+        raise ValueError("a tensor claims more numbers than any computer holds")
+    device(meta["device"]["type"], meta["device"].get("index"))
+    if meta["requires_grad"] and meta["dtype"] not in _WITH_GRADIENTS:
+        raise ValueError("a tensor of whole numbers is said to have gradients")
+    for one in (*meta["sizes"], *meta["strides"]):
+        require_hint(one, "as_int")
+
+
+def require_hint(length: Mapping[str, Any], kind: str) -> None:
+    """Refuse a length whose expression stands for a number of another kind.
+
+    Raises
+    ------
+    ValueError
+        If it is so.
+    """
+    hint = (length.get("as_expr") or {}).get("hint")
+    if hint is not None and kind not in hint:
+        raise ValueError("a length stands for a number that is none")
 
 
 def require_names(
@@ -96,26 +152,41 @@ def require_names(
             raise ValueError(f"its buffer {name[:80]} has no values")
 
 
-def _require_graph(graph: Mapping[str, Any]) -> None:
-    """Refuse values that are used before they are there, are there twice, or are not described."""
+def _require_graph(graph: Mapping[str, Any], functional: bool) -> set[str]:
+    """Refuse values that are used before they are there, are there twice, or are not described.
+
+    Returns the names of all.
+    """
+    require_ends(graph)
     said = ("tensor_values", "sym_int_values", "sym_bool_values", "sym_float_values")
     described = {name for kind in said for name in graph.get(kind, ())}
     described |= graph.get("custom_obj_values", {}).keys()
     known: set[str] = set()
     for meta in graph["tensor_values"].values():
         require_meta(meta)
+    for kind in ("int", "float"):
+        for length in graph.get(f"sym_{kind}_values", {}).values():
+            require_hint(length, f"as_{kind}")
     _require_new(_names(graph["inputs"]), known, described)
     for node in graph["nodes"]:
-        if node["target"].startswith(ATEN):
-            _require_arguments(node)
+        require_node(node, functional=functional)
         require_origin(node["metadata"])
         for one in node["inputs"]:
             _require_known(one["arg"], known)
             for inner in _arguments(one["arg"], "as_graph"):
-                _require_graph(inner["graph"])
+                _require_graph(inner["graph"], functional)
         _require_new(_names(node["outputs"]), known, described)
     for one in graph["outputs"]:
         _require_known(one, known)
+    return known
+
+
+def _require_call(signature: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse a module that takes or gives a value which the graph has not."""
+    for what in ("inputs", "outputs"):
+        for one in signature.get(what, ()):
+            if any(name and name not in known for name in _names(one)):
+                raise ValueError(f"one of its modules names {what} that its graph has not")
 
 
 def _require_known(held: Any, known: Collection[str]) -> None:
@@ -144,9 +215,23 @@ def _require_answers(signature: Mapping[str, Any], outputs: list[Any]) -> None:
     names = [_name(one) for one in outputs]
     if not changed.issuperset(names[tokens:last]):
         raise ValueError("its signature names another value that is changed than its graph")
+    for kind, own in specs:
+        held = _held(signature, kind)
+        if kind in _CHANGED and not held.issuperset(own[n] for n in _TARGETS if n in own):
+            raise ValueError("its signature changes a value that it does not take")
     for one, name in zip(given, names[last:], strict=False):
         if one != name:
             raise ValueError("its signature names another answer than its graph")
+
+
+def _held(signature: Mapping[str, Any], kind: str) -> set[Any]:
+    """Return the names of what a graph takes of the kind that an answer is put back to."""
+    wanted = {"user_input_mutation": "user_input", "buffer_mutation": "buffer"}.get(
+        kind, "parameter"
+    )
+    specs = (next(iter(spec.items())) for spec in signature["input_specs"])
+    own = (said for found, said in specs if found == wanted)
+    return {next((said[n] for n in _TARGETS if n in said), _name(said.get("arg"))) for said in own}
 
 
 def _graphs(graph: Mapping[str, Any]) -> Iterator[str]:
@@ -180,17 +265,6 @@ def _names(held: Any) -> Iterator[str]:
                 yield from _names(list(one.values()))
             elif key not in {"as_graph", "as_custom_obj"}:
                 yield from _names(one)
-
-
-def _require_arguments(node: Mapping[str, Any]) -> None:
-    """Refuse names that no operation has; one of a later PyTorch may.
-
-    PyTorch finds what an operation takes by name, leaves other names alone, and fails where a
-    needed one is missing; which are needed is not known here.
-    """
-    for one in node["inputs"]:
-        if one["name"] not in ARGUMENTS:
-            raise LaterSchema(f"no operation takes a value {one['name'][:60]!r}")
 
 
 def _require_same(specs: Any, inputs: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ _BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enu
 _LONGEST = 10
 """Digits of the number of a constant."""
 _TEXTS = frozenset(("__parameters__", "__buffers__"))
+_MODE, _YES = "training", Type("bool")
+"""What each module is told when it is trained or evaluated."""
 _PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
 
 
@@ -97,7 +99,7 @@ class ScriptCode:
             raise ValueError(f"its code defines {name[-80:]} twice")
         known[name] = made
 
-    def require(self, needed: Sequence[tuple[str, Collection[str] | None]]) -> None:
+    def require(self, needed: Sequence[tuple[str, Mapping[str, Type] | None]]) -> None:
         """Refuse modules of classes that are not there, and those without a field of theirs."""
         for name, held in needed:
             made = self.classes.get(name)
@@ -109,6 +111,16 @@ class ScriptCode:
                     raise ValueError(f"a module of class {name[-80:]} has no values")
                 if missing := [one for one in made.slots if one not in held]:
                     raise ValueError(f"a module of class {name[-80:]} has no {missing[0][:80]}")
+                for one in made.slots:
+                    if not self._fits(held[one], made.fields[one]):
+                        raise ValueError(
+                            f"{one[:80]} of a module of class {name[-80:]} is a {held[one]}"
+                        )
+
+    def _fits(self, have: Type, want: Type) -> bool:
+        """Tell if a module may have a value; a class may be an interface of others."""
+        known = self.classes.get(have.name)
+        return (known is not None and known.open) or fits(have, want, convert=False)
 
     def type(self, node: ast.expr | None) -> Type:
         """Return what an annotation says."""
@@ -160,6 +172,8 @@ class ScriptCode:
         kind = self.type(one.annotation)
         said = one.annotation.value if isinstance(one.annotation, ast.Subscript) else None
         final = isinstance(said, ast.Name) and said.id == "Final"
+        if name == _MODE and not made.open and not fits(_YES, kind):
+            raise self.refuse(f"{name} is neither true nor false")
         if one.value is not None and not final and not made.open:
             raise self.refuse(f"{name} has a value and is not final")
         if one.value is not None and not fits(literal(one.value), kind):

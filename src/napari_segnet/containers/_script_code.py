@@ -12,7 +12,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._script_classes import ScriptCode
@@ -38,7 +38,7 @@ NO_BASE = re.compile(r"^class\s+\w+\s*\(\s*\)", re.MULTILINE)
 def parsed_code(
     files: Mapping[str, str],
     constants: Sequence[Type],
-    needed: Sequence[tuple[str, Collection[str] | None]],
+    needed: Sequence[tuple[str, Mapping[str, Type] | None]],
     budget: Budget,
 ) -> dict[str, ast.Module]:
     """Return the syntax trees of files of code by their dotted names.
@@ -49,8 +49,8 @@ def parsed_code(
         Their text.
     constants : sequence of Type
         Types of the values that the file numbers as ``CONSTANTS.c0`` and so on.
-    needed : sequence of (str, collection of str or None)
-        Dotted names of the classes of its modules, and what each module has values for.
+    needed : sequence of (str, mapping of str to Type or None)
+        Dotted names of the classes of its modules, and the types of the values of each.
     budget : Budget
         For all of it.
 

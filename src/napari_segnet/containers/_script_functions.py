@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import is_operation, refusal
-from napari_segnet.containers._script_results import result
+from napari_segnet.containers._script_operators import called, is_operation
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -31,10 +30,17 @@ _ROOTS = frozenset(
 """Names that TorchScript knows by itself."""
 _VALUES = frozenset(("inf", "nan"))
 """Those of them that are values; others are called, or stand before a dot."""
+_ONE = frozenset(("int", "float", "bool", "complex", "number", "NoneType", "Optional"))
+"""Types whose values have no parts."""
+_UNDECIDED = frozenset(("Tuple", "Optional", "NoneType", "complex", "Device"))
+"""Types whose values are neither true nor false."""
+_MOST_OF_RANGE = 3
 _WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
 """Types whose values have no functions of their own."""
 _WITH_OPERATIONS = frozenset(("Tensor", "str", "List", "Dict"))
 """Types whose functions are PyTorch's operations, which it writes as such: ``torch.add(x, y)``."""
+_LISTED = "tolist"
+"""The one function of a tensor that is no operation."""
 _STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
     *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
@@ -98,7 +104,6 @@ class ScriptFunction:
             self._value(one.target, values)
         elif isinstance(one, ast.Expr):
             self._value(one.value, values)
-            return _stops(one.value)
         elif isinstance(one, ast.If):
             return self._if(one, values)
         elif isinstance(one, ast.FunctionDef):  # what is computed beside, see torch.jit.fork
@@ -109,11 +114,8 @@ class ScriptFunction:
             self._condition(one.test, values)
             self._block(one.body, dict(values))
         elif isinstance(one, ast.For):
-            over = self._value(one.iter, values)
-            inside = dict(values)
-            self._assign(
-                one.target, over.args[0] if over.name == "List" and over.args else ANY, inside
-            )
+            over, inside = _each(self.look, self._value(one.iter, values)), dict(values)
+            self._assign(one.target, over, inside)
             self._block(one.body, inside)
         elif isinstance(one, ast.With):
             for item in one.items:
@@ -138,8 +140,9 @@ class ScriptFunction:
         return left and gone
 
     def _condition(self, test: ast.expr, values: Mapping[str, Type]) -> None:
-        if self._value(test, values).name in {"str", "List", "Dict", "Tuple", "NoneType"}:
-            raise self.look.refuse("a condition is neither true nor false")
+        found = self._value(test, values)
+        if found.name in _UNDECIDED:
+            raise self.look.refuse(f"a condition is a {found}")
 
     def _assign(self, target: ast.expr, kind: Type, values: dict[str, Type]) -> None:
         if isinstance(target, ast.Name):
@@ -157,7 +160,8 @@ class ScriptFunction:
             for one in target.elts:
                 self._assign(one, next(parts) if parts else listed(kind), values)
         elif isinstance(target, ast.Attribute):
-            self._value(target.value, values)
+            if not fits(kind, self._attribute(target, values), convert=False):
+                raise self.look.refuse(f"{target.attr} is given a {kind}")
         elif isinstance(target, ast.Subscript):
             self._value(target.value, values)
             self._value(target.slice, values)
@@ -221,17 +225,21 @@ class ScriptFunction:
         if isinstance(node.slice, ast.Slice):
             for part in (node.slice.lower, node.slice.upper, node.slice.step):
                 if part is not None:
-                    self._value(part, values)
+                    found = self._value(part, values)
+                    if not fits(found, Type("Optional", (Type("int"),))):
+                        raise self.look.refuse(f"a place is a {found}")
+            return ANY if own.name == "Tuple" else own
+        place = self._value(node.slice, values)
+        if own.name == "Tensor":
             return own
-        self._value(node.slice, values)
-        if own.name == "List":
-            return listed(own)
+        if own.name in {"List", "Dict", "str"}:
+            return _result(self.look, "torch.__getitem__", [own, place], {})
         if own.name == "Tuple" and isinstance(node.slice, ast.Constant):
-            place = node.slice.value
-            if isinstance(place, int) and not -len(own.args) <= place < len(own.args):
-                raise self.look.refuse(f"item {place} of {len(own.args)}")
-            return own.args[place] if isinstance(place, int) else ANY
-        if own.name in {"int", "float", "bool", "NoneType"}:
+            number = node.slice.value
+            if isinstance(number, int) and not -len(own.args) <= number < len(own.args):
+                raise self.look.refuse(f"item {number} of {len(own.args)}")
+            return own.args[number] if isinstance(number, int) else ANY
+        if own.name in _ONE:
             raise self.look.refuse(f"an item of a {own}")
         return ANY
 
@@ -245,6 +253,7 @@ class ScriptFunction:
             if made is not None:
                 return self._method(made, node, values)
             odd = own.name in _WITH_OPERATIONS and not is_operation(node.func.attr)
+            odd = odd and node.func.attr != _LISTED
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         root = _root(node.func)
@@ -269,12 +278,13 @@ class ScriptFunction:
 
     def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> Type:
         """Compare what an operation of PyTorch is given with what it takes."""
-        found, named = self._arguments(node, values), [one.arg for one in node.keywords]
+        found = self._arguments(node, values)
+        named = {one.arg: self._value(one.value, values) for one in node.keywords if one.arg}
         if any(isinstance(one, ast.Starred) for one in node.args):
             return ANY
-        if odd := refusal(name, found, named):
-            raise self.look.refuse(odd)
-        return ANY if "out" in named else result(name, found)
+        if len(named) < len(node.keywords):
+            raise self.look.refuse(f"{name} is given a value twice")
+        return _result(self.look, name, found, named)
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""
@@ -282,14 +292,21 @@ class ScriptFunction:
             if len(node.args) != 2 - (name == "uninitialized") or node.keywords:
                 raise self.look.refuse(f"{name} with {len(node.args)} arguments")
             kind = self.look.type(node.args[0])
-            found = self._value(node.args[1], values) if len(node.args) > 1 else ANY
-            if name == "annotate" and not fits(found, kind):
-                raise self.look.refuse(f"a {found} for a {kind}")
+            inner = self._value(node.args[1], values) if len(node.args) > 1 else ANY
+            if name == "annotate" and not fits(inner, kind):
+                raise self.look.refuse(f"a {inner} for a {kind}")
             return kind
         if name in {"int", "float", "bool"}:
-            if len(self._arguments(node, values)) != 1:
+            found = self._arguments(node, values)
+            if len(found) != 1:
                 raise self.look.refuse(f"{name} of {len(node.args)} values")
+            if name != "bool":
+                _result(self.look, f"torch.{name.title()}", found, {})
+            elif found[0].name in _UNDECIDED:
+                raise self.look.refuse(f"bool of a {found[0]}")
             return Type(name)
+        if name == "range":
+            return _range(self.look, self._arguments(node, values))
         if name == "isinstance" and node.args:
             self._value(node.args[0], values)
             return Type("bool")
@@ -323,22 +340,11 @@ class ScriptFunction:
         self, function: ast.FunctionDef, node: ast.Call, values: Mapping[str, Type], skip: int
     ) -> Type:
         """Compare what a function of the file is given with what it takes."""
-        found, own = self._arguments(node, values), function.args.args[skip:]
+        found = self._arguments(node, values)
         named = {one.arg: self._value(one.value, values) for one in node.keywords if one.arg}
-        if any(isinstance(one, ast.Starred) for one in node.args) or function.args.kwonlyargs:
-            return self.look.type(function.returns) if function.returns else ANY
-        if len(found) > len(own):
-            raise self.look.refuse(f"{function.name} is given {len(found)} values for {len(own)}")
-        given = dict(zip([one.arg for one in own], found, strict=False)) | named
-        least = len(own) - len(function.args.defaults)
-        for place, one in enumerate(own):
-            if one.arg not in given:
-                if place < least:
-                    raise self.look.refuse(f"{function.name} lacks {one.arg}")
-            elif not fits(given[one.arg], self.look.type(one.annotation)):
-                raise self.look.refuse(f"{function.name} is given an odd {one.arg}")
-        if extra := named.keys() - {one.arg for one in own}:
-            raise self.look.refuse(f"{function.name} takes no {min(extra)}")
+        starred = any(isinstance(one, ast.Starred) for one in node.args)
+        if not starred and not function.args.kwonlyargs:
+            _require_given(self.look, function, found, named, skip)
         return self.look.type(function.returns) if function.returns else ANY
 
 
@@ -351,6 +357,54 @@ def require_fixed(look: ScriptCode, value: ast.expr, kind: Type) -> None:
         raise look.refuse("a value is not made")
     if not fits(found, kind) or not fits(literal(value), kind):
         raise look.refuse("a value is not of its type")
+
+
+def _require_given(
+    look: ScriptCode,
+    function: ast.FunctionDef,
+    found: Sequence[Type],
+    named: Mapping[str, Type],
+    skip: int,
+) -> None:
+    """Refuse values that a function of the file does not take, from one of its arguments on."""
+    own = function.args.args[skip:]
+    if len(found) > len(own):
+        raise look.refuse(f"{function.name} is given {len(found)} values for {len(own)}")
+    given = dict(zip([one.arg for one in own], found, strict=False)) | dict(named)
+    least = len(own) - len(function.args.defaults)
+    for place, one in enumerate(own):
+        if one.arg not in given:
+            if place < least:
+                raise look.refuse(f"{function.name} lacks {one.arg}")
+        elif not fits(given[one.arg], look.type(one.annotation)):
+            raise look.refuse(f"{function.name} is given an odd {one.arg}")
+    if extra := named.keys() - {one.arg for one in own}:
+        raise look.refuse(f"{function.name} takes no {min(extra)}")
+
+
+def _result(look: ScriptCode, name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:
+    """Return the type of what an operation of PyTorch gives."""
+    look.budget.step(len(given))
+    try:
+        return called(name, given, named)
+    except ValueError as error:
+        raise look.refuse(str(error)) from error
+
+
+def _each(look: ScriptCode, over: Type) -> Type:
+    """Return the type of what a loop goes through, each in turn."""
+    if over.name in _ONE:
+        raise look.refuse(f"a loop goes through a {over}")
+    return over if over.name in {"Tensor", "str"} else listed(over)
+
+
+def _range(look: ScriptCode, found: Sequence[Type]) -> Type:
+    """Return the type of what ``range`` gives."""
+    if not 0 < len(found) <= _MOST_OF_RANGE:
+        raise look.refuse(f"range of {len(found)} values")
+    if odd := [one for one in found if one.name not in {"int", "Any"}]:
+        raise look.refuse(f"range of a {odd[0]}")
+    return Type("List", (Type("int"),))
 
 
 def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> dict[str, Type]:
@@ -375,11 +429,3 @@ def _root(node: ast.expr) -> str | None:
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
-
-
-def _stops(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "RaiseException"
-    )

@@ -13,6 +13,7 @@ __all__ = [
     "ANY",
     "NONE",
     "Type",
+    "bound",
     "fits",
     "held",
     "joined",
@@ -22,6 +23,7 @@ __all__ = [
     "type_of",
     "type_of_value",
     "unite",
+    "unsure",
 ]
 
 _PLAIN = frozenset(
@@ -34,7 +36,22 @@ _MADE_OF = {
     "Dict": 2,
 }
 """Types of other types, and of how many."""
-_NUMBERS = frozenset(("int", "float", "complex", "number", "Scalar", "Tensor", "bool"))
+_ALIKE = {
+    **dict.fromkeys(("Layout", "ScalarType", "MemoryFormat", "SymInt", "Dtype"), "int"),
+    **{"SymFloat": "float", "SymBool": "bool", "Scalar": "number"},
+}
+"""Types that TorchScript has no longer, or has for others."""
+VARIABLES = frozenset(("t", "t1", "t2", "tVal", "tKey"))
+"""Types that stand for any one, in the schemas of operations."""
+_LOOSE = {"AnyList": "List", "AnyTuple": "Tuple", "AnyEnumType": "", "AnyClassType": ""}
+"""Types of which others are kinds; objects of a file that are none of a module have any type."""
+_CONVERTED = frozenset(
+    [("Tensor", name) for name in ("int", "float", "complex")]
+    + [("number", name) for name in ("int", "float", "complex")]
+    + [("bool", "int"), ("str", "Device")]
+)
+"""Which values PyTorch makes of which without a word."""
+_NUMBERS = frozenset(("int", "float", "complex", "number", "Tensor", "bool"))
 
 _SCALARS = frozenset(("Tensor", "int", "float", "bool", "str"))
 """Types of which none is a kind of another."""
@@ -92,7 +109,7 @@ def type_of(node: ast.expr | None, classes: Mapping[str, bool]) -> Type:
     if node is None:
         return Type("Tensor")
     if isinstance(node, ast.Name) and node.id in _PLAIN:
-        return Type(node.id)
+        return Type(_ALIKE.get(node.id, node.id))
     if isinstance(node, ast.Constant) and node.value is None:
         return NONE
     if isinstance(node, ast.Attribute):
@@ -164,7 +181,7 @@ def unite(one: Type, two: Type) -> bool:
         return unite(*inner)
     if {one.name, two.name} <= _SCALARS:
         return False
-    return fits(one, two) or fits(two, one)
+    return fits(one, two, convert=False) or fits(two, one, convert=False)
 
 
 def held(*kinds: Type) -> Type:
@@ -185,29 +202,65 @@ def listed(kind: Type) -> Type:
     return kind.args[0] if kind.name == "List" and kind.args else ANY
 
 
-def fits(have: Type, want: Type) -> bool:
-    """Tell if a value of a type may stand where another is wanted; true where it is not known."""
-    if "Any" in {have.name, want.name} or have == want:
+def unsure(kind: Type) -> bool:
+    """Tell if a type is not known, or a part of it."""
+    return kind.name == "Any" or any(map(unsure, kind.args))
+
+
+def bound(kind: Type, kinds: Mapping[str, Type]) -> Type:
+    """Return a type with those that its variables stand for; any for those that are not known."""
+    if kind.name in VARIABLES:
+        return kinds.get(kind.name, ANY)
+    return made_of(kind.name, (bound(one, kinds) for one in kind.args)) if kind.args else kind
+
+
+def fits(
+    have: Type, want: Type, kinds: dict[str, Type] | None = None, *, convert: bool = True
+) -> bool:
+    """Tell if a value of a type may stand where another is wanted; true where it is not known.
+
+    Parameters
+    ----------
+    have, want : Type
+        The types.
+    kinds : dict of str to Type, optional
+        What the variables of ``want`` stand for; those that stand for nothing are added.
+    convert : bool
+        Whether PyTorch makes a number of a tensor or of yes and no, and a device of a text.
+    """
+    if want.name in VARIABLES and kinds is not None:
+        before = kinds.setdefault(want.name, have)
+        if before.name != "Any" and not unite(before, have):
+            return False
+        kinds[want.name] = joined(before, have)
+        return True
+    if have == want or {"Any", "Function"} & {have.name, want.name}:
         return True
     if want.name == "Optional":
-        return have == NONE or fits(have.args[0] if have.name == "Optional" else have, want.args[0])
-    if "Union" in {have.name, want.name}:
+        inner = have.args[0] if have.name == "Optional" else have
+        return have == NONE or fits(inner, want.args[0], kinds, convert=convert)
+    if want.name == "Union":
+        return any(fits(have, one, kinds, convert=convert) for one in want.args)
+    if have.name == "Union":
+        return all(fits(one, want, kinds, convert=convert) for one in have.args)
+    if want.name in _LOOSE:
+        return _LOOSE[want.name] == have.name
+    if want.name == "number":
+        return have.name in _NUMBERS if convert else have.name in _NUMBERS - {"Tensor", "bool"}
+    if convert and (have.name, want.name) in _CONVERTED:
         return True
-    if have.name == "Optional":
-        return fits(have.args[0], want)  # what was looked at before is not known here
-    if want.name in {"List", "Dict", "Tuple", "Future", "Await", "RRef"} and have.name == want.name:
-        if want.name == "Tuple" and len(have.args) != len(want.args):
-            return not have.args or not want.args
-        return all(map(fits, have.args, want.args))
-    if want.name in {"AnyList", "AnyTuple", "AnyClassType", "AnyEnumType"}:
-        return True
-    if have.name == "Tensor":
-        return want.name in _NUMBERS - {"bool"}
-    if want.name in {"number", "Scalar"}:
-        return have.name in _NUMBERS
-    # Kinds that TorchScript calls whole numbers, and what is made outside of the file.
-    if want.name in _PLAIN - _NUMBERS - {"str", "NoneType", "List", "Dict", "Tuple"}:
-        return have.name in {"int", "str"}
-    if want.name == "List" and have.name == "Tuple":
-        return all(fits(one, listed(want)) for one in have.args)
-    return "Function" in {have.name, want.name}
+    if want.name == have.name and want.args:
+        return _fit_inside(have, want, kinds, convert)
+    if want.name == "List" and have.name == "Tuple" and want.args:
+        return all(fits(one, want.args[0], kinds, convert=False) for one in have.args)
+    return want.name == have.name  # a list of anything
+
+
+def _fit_inside(have: Type, want: Type, kinds: dict[str, Type] | None, convert: bool) -> bool:
+    if len(have.args) != len(want.args):
+        return not have.args
+    convert = convert and want.name == "Tuple"
+    return all(
+        fits(one, two, kinds, convert=convert)
+        for one, two in zip(have.args, want.args, strict=True)
+    )

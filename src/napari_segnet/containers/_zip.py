@@ -102,8 +102,9 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
+            with path.open("rb") as file:
                 end = state.st_size - _END.size - len(archive.comment)
-                _require_one_disk(path, end, len(infos))
+                _require_one_disk(file, end, len(infos))
         except _DAMAGE as error:
             raise BrokenWeightsError(
                 f"{path.name} is a damaged zip file ({error}). Download or copy it again."
@@ -143,6 +144,8 @@ class Archive:
                 inside = _Window(file, region.start, region.length)
                 with zipfile.ZipFile(inside) as archive:
                     infos = archive.infolist()
+                end = region.length - _END.size - len(archive.comment)
+                _require_one_disk(inside, end, len(infos))
         except _DAMAGE as error:
             raise ValueError(f"its part {name} is no zip file ({error})") from error
         return self._listed(self.path, infos, self.stamp, region.start, region.length)
@@ -266,36 +269,34 @@ def _require_known(info: zipfile.ZipInfo) -> None:
         )
 
 
-def _require_one_disk(path: Path, place: int, count: int) -> None:
+def _require_one_disk(file: BinaryIO | _Window, place: int, count: int) -> None:
     """Refuse a part of an archive that is cut into several files (APPNOTE 4.3.16).
 
-    The number of its parts is compared as well, where it is not said elsewhere (zip64).
+    The number of its parts, and where they are listed, are compared as well.
     """
-    with path.open("rb") as file:
-        file.seek(max(place - _RECORD.size - _LOCATOR.size, 0))
-        before = file.read(min(place, _RECORD.size + _LOCATOR.size))
-        file.seek(max(place, 0))
-        end = file.read(_END.size)
-    if len(end) < _END.size or any(n not in _NO_DISK for n in _END.unpack(end)[1:3]):
+    file.seek(max(place - _RECORD.size - _LOCATOR.size, 0))
+    before = file.read(min(place, _RECORD.size + _LOCATOR.size))
+    file.seek(max(place, 0))
+    end = file.read(_END.size)
+    large = before[-_LOCATOR.size :].startswith(_ZIP64)
+    if len(end) < _END.size or any(n not in _NO_DISK[: 1 + large] for n in _END.unpack(end)[1:3]):
         raise zipfile.BadZipFile("it says that it is one of several files")
-    if before[-_LOCATOR.size :].startswith(_ZIP64):
+    _, _, _, here, every, size, start, _ = _END.unpack(end)
+    if large:
         _require_record(before, place, count)
-        place, size = (
-            place - _LOCATOR.size - _RECORD.size,
-            _RECORD.unpack(before[: _RECORD.size])[8],
-        )
-    elif any(n != count for n in _END.unpack(end)[3:5]):
+        place -= _LOCATOR.size + _RECORD.size
+        size = _RECORD.unpack(before[: _RECORD.size])[8]
+    elif (here, every) != (count, count):
         raise zipfile.BadZipFile(f"it says another number of parts than the {count} that it lists")
-    else:
-        size = _END.unpack(end)[5]
-    _require_directory(path, place - size, size, count)
+    elif start + size != place:
+        raise zipfile.BadZipFile("its list of parts is not where it says")
+    _require_directory(file, place - size, size, count)
 
 
-def _require_directory(path: Path, start: int, size: int, count: int) -> None:
+def _require_directory(file: BinaryIO | _Window, start: int, size: int, count: int) -> None:
     """Refuse a list of parts one of which is longer than the list (APPNOTE 4.3.12)."""
-    with path.open("rb") as file:
-        file.seek(max(start, 0))
-        listed = file.read(size)
+    file.seek(max(start, 0))
+    listed = file.read(size)
     at = 0
     for _ in range(count):
         if at + _LISTED.size > len(listed):

@@ -9,13 +9,14 @@ https://pytorch.org/docs/stable/export/pt2_archive.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
 from napari_segnet.containers._export_schema import LaterSchema
 from napari_segnet.containers._export_sound import require_meta, require_names, require_program
+from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -46,6 +47,7 @@ DTYPES: Mapping[int, str] = {
 """https://github.com/pytorch/pytorch/blob/v2.8.0/torch/_export/serde/schema.py, ``ScalarType``"""
 TENSORS = "tensor_"
 """How the names of parts begin that are constants and tensors; others are objects."""
+OBJECTS = ("custom_obj_", "opaque_obj_")
 STATE = "Save the network's weights alone: torch.save(model.state_dict(), 'weights.pth')."
 
 
@@ -71,7 +73,7 @@ class TorchExport:
             if own in archive.entries and archive.read(own) != WRITTEN:
                 raise ValueError(f"its part {FORMAT} is not {WRITTEN.decode()!r}")
             own = folder + VERSION
-            if own in archive.entries and archive.read(own).strip() != FIRST:
+            if own in archive.entries and archive.read(own) != FIRST:
                 raise ValueError("it is of a later version of the format than is known")
             if name.endswith(OLD):
                 root = dict(_old_tensors(archive, folder))
@@ -162,9 +164,11 @@ def _listed(
     place = f"{folder}data/{kind}/"
     listing = f"{place}{model}_{kind}_config.json"
     if listing in archive.entries:
+        config = _json(archive, listing)["config"]
+        _require_one_kind(config.values())
         return {
             str(name): (_tensor(archive, place, entry, swap=foreign(order)), entry["is_param"])
-            for name, entry in _json(archive, listing)["config"].items()
+            for name, entry in config.items()
         }
     if f"{place}{model}.pt" in archive.entries:
         return {name: (one, None) for name, one in _saved(archive, f"{place}{model}.pt")}
@@ -194,6 +198,17 @@ def _require_parts(archive: Archive, folder: str, model: str) -> None:
         pass
 
 
+def _require_one_kind(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse parts that hold numbers of two kinds: PyTorch takes all for those of the first."""
+    kinds: dict[str, Any] = {}
+    for entry in entries:
+        meta = entry["tensor_meta"]
+        if meta is not None and not entry["use_pickle"]:
+            kind = kinds.setdefault(str(entry["path_name"]), meta["dtype"])
+            if kind != meta["dtype"]:
+                raise ValueError("a part of it holds numbers of two kinds")
+
+
 def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
     meta = entry["tensor_meta"]
     if any(not isinstance(entry[name], bool) for name in ("use_pickle", "is_param")):
@@ -202,6 +217,8 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
         require_meta(meta)
     if entry["use_pickle"] or meta is None:
         name = str(entry["path_name"])
+        if not place.endswith("weights/") and not name.startswith((TENSORS, *OBJECTS)):
+            raise ValueError(f"its constant {name[:60]!r} is of no kind")
         if not entry["use_pickle"]:
             raise ValueError("a tensor is not described")
         if place.endswith("weights/") or name.startswith(TENSORS):
@@ -250,6 +267,8 @@ def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
     storages = Storages(inner, folder, swap=foreign(order))
     found = unpickle(inner.stream(data), archive.path.name, storages.get)
     require_version(inner, folder)
+    if not isinstance(found, dict | tuple | Inert):
+        raise ValueError(f"its part {name[-60:]} lists no values")
     if isinstance(found, dict):
         yield from ((str(k), v) for k, v in found.items() if isinstance(v, TensorRef))
 

@@ -7,14 +7,14 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/docs/serialization
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._inert import Inert, Named
 from napari_segnet.containers._script_code import parsed_code
-from napari_segnet.containers._script_types import Type, type_of_value
+from napari_segnet.containers._script_types import NONE, Type, type_of_value
 from napari_segnet.containers._storage import foreign
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
@@ -50,6 +50,8 @@ NAMES = re.compile(
     r"|builtins complex|collections OrderedDict"
 )
 """Classes of its own, and what that reader makes of others."""
+OWN = "__torch__."
+"""How the names of classes begin that the file defines."""
 MOST_MODULES = 100_000
 DEEPEST = 64
 
@@ -116,6 +118,15 @@ def _type(value: Any) -> Type:
     return Type("Tensor") if isinstance(value, TensorRef) else type_of_value(value)
 
 
+def _held(value: Any) -> Type:
+    """Return the type of a module's value; any where the file does not tell."""
+    if value is None:
+        return NONE
+    if isinstance(value, Inert) and value.name.startswith(OWN):
+        return Type(value.name)
+    return Type("Tensor") if isinstance(value, TensorRef) else type_of_value(value)
+
+
 def _folder(found: Any) -> str | None:
     """Return what stands before ``constants.pkl`` and ``code/``."""
     for name in found:
@@ -165,14 +176,15 @@ def _tensors(module: Inert) -> Iterator[tuple[str, TensorRef]]:
                 waiting.append((here, value, depth + 1))
 
 
-def _modules(module: Inert) -> Iterator[tuple[str, frozenset[str] | None]]:
-    """Yield the classes of all modules, and what each has values for; None if it is no dict."""
+def _modules(module: Inert) -> Iterator[tuple[str, Mapping[str, Type] | None]]:
+    """Yield the classes of all modules, and the types of their values; None if it is no dict."""
     waiting, seen = [module], {id(module)}
     while waiting:
         one = waiting.pop()
         own = one.fields()
-        if one.name.startswith("__torch__."):
-            yield one.name, frozenset(own) if isinstance(one.state, dict) else None
+        if one.name.startswith(OWN):
+            held = {name: _held(value) for name, value in own.items()}
+            yield one.name, held if isinstance(one.state, dict) else None
         for value in own.values():
             if isinstance(value, Inert) and id(value) not in seen:
                 seen.add(id(value))

@@ -52,7 +52,8 @@ class PalettePixels(LazyPixels):
 
     def _box(self, box: Box) -> npt.NDArray[Any]:
         numbers = np.asarray(self._numbers[box[:-1]])
-        last = len(self._colours) - 1  # a number without a colour takes the last one
+        # A number without a colour takes the last one; damaged palettes have more than numbers.
+        last = min(len(self._colours) - 1, np.iinfo(numbers.dtype).max)
         colours: npt.NDArray[Any] = self._colours[np.minimum(numbers, last)][..., box[-1]]
         return colours
 

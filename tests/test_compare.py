@@ -37,3 +37,24 @@ def test_the_middle_plane_of_a_stack(tmp_path):
     made = run(compare([checkpoint], Image(data=stack, axes="zyx")))
     assert made.image.shape == (40, 40)
     assert made.image[20, 20] == 255 and made.image[0, 0] == 0
+
+
+def test_faint_answers_are_brightened_by_the_same_factor(tmp_path):
+    """Else all pictures are black, and nobody can choose."""
+    torch.manual_seed(0)
+    module = calibrate(Milesial(channels=1, width=3, depth=1))
+    grey = np.asarray(nuclei_2d().data)[:48, :48].astype(np.uint8)
+    made = {}
+    for name, bias in (("bright", 3.0), ("faint", -3.0), ("black", -30.0)):
+        with torch.no_grad():
+            last = list(module.parameters())[-1]
+            last.fill_(bias)
+        checkpoint = identify(save_as(module, tmp_path / f"{name}.pth", "bare"))
+        made[name] = checkpoint, run(compare([checkpoint], Image(data=grey, axes="yx")))
+    assert [one.faint for _, one in made.values()] == [False, True, False]
+    assert made["faint"][1].answers[0].max() == 255
+    assert made["black"][1].answers[0].max() == 0
+    # Beside a bright one nothing is changed.
+    both = [made["bright"][0], made["faint"][0]]
+    beside = run(compare(both, Image(data=grey, axes="yx")))
+    assert not beside.faint and beside.answers[1].max() < 128

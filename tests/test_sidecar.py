@@ -16,7 +16,14 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.progress import run
-from napari_segnet.sidecar import read_sidecar, sidecar_path, write_sidecar
+from napari_segnet.sidecar import (
+    forget_choice,
+    is_of_a_choice,
+    keep_choice,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from napari_segnet.train import train
 
 TOLD = {"padding": True}
@@ -102,3 +109,19 @@ def test_a_folder_in_its_place(weights):
     sidecar_path(weights).mkdir()
     with pytest.raises(OutputError, match="card of the network could not be written"):
         write_sidecar(known(weights))
+
+
+def test_a_choice_is_forgotten_and_a_training_is_not(weights):
+    checkpoint = identify(weights, TOLD)
+    keep_choice(checkpoint, TOLD)
+    assert is_of_a_choice(identify(weights))
+    forget_choice(weights)
+    assert not sidecar_path(weights).exists()
+    assert not is_of_a_choice(identify(weights))
+    forget_choice(weights)  # nothing is left to forget
+    write_sidecar(replace(known(weights), hparams=identify(weights).hparams))
+    keep_choice(checkpoint, TOLD)
+    forget_choice(weights)
+    found = identify(weights)
+    assert not is_of_a_choice(found)
+    assert found.prepare == STEP and found.card == {"title": "mine"}

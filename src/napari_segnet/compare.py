@@ -22,6 +22,10 @@ EDGE_PX = 256
 """Of the middle of the image: enough to see what a network finds, and quick on a CPU."""
 SAME = 0.02
 """Maps that nowhere differ by more, of 0 to 1, look alike and make the same labels."""
+FAINT = 0.5
+"""Where every map stays below it, no map makes an object at the usual threshold."""
+LEAST = 0.01
+"""Where every map stays below it, there is nothing to see."""
 COLOURS = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178))
 """Of classes, background first: the palette of Okabe and Ito (https://jfly.uni-koeln.de/color/),
 which is told apart by people who see few colours."""
@@ -39,11 +43,14 @@ class Compared:
         ``(y, x, 3)`` uint8: the map of each network, or its classes in colours.
     same : tuple of bool
         Whether each answers as the first one does.
+    faint : bool
+        No answer reaches 0.5 anywhere, so their pictures are brightened, all by the same factor.
     """
 
     image: npt.NDArray[np.uint8]
     answers: tuple[npt.NDArray[np.uint8], ...]
     same: tuple[bool, ...]
+    faint: bool = False
 
 
 @job
@@ -91,7 +98,7 @@ def _compared(
     part = _middle(image, runs[0][0].ndim)
     fixed = with_one_engine([(network, how or PredictSettings()) for network, how in runs])
     found: list[npt.NDArray[np.float32]] = []
-    shown: list[npt.NDArray[np.uint8]] = []
+    shown: list[npt.NDArray[Any]] = []
     for done, (network, settings) in enumerate(fixed):
         check_cancelled()
         yield Progress(what="comparing", done=done, total=len(runs))
@@ -110,7 +117,26 @@ def _compared(
     same = tuple(
         one.shape == found[0].shape and float(np.abs(one - found[0]).max()) <= SAME for one in found
     )
-    return Compared(image=_of_image(part), answers=tuple(shown), same=same)
+    gain = _gain(shown)
+    answers = tuple(_pixels(one, gain) for one in shown)
+    return Compared(image=_of_image(part), answers=answers, same=same, faint=gain != 1)
+
+
+def _gain(shown: Sequence[npt.NDArray[Any]]) -> float:
+    """Return by what all maps are brightened: 1 unless none of them reaches a half."""
+    if any(one.ndim == 3 for one in shown):
+        return 1.0  # classes in colours
+    highest = max(float(one.max(initial=0)) for one in shown)
+    return 1 / highest if LEAST < highest < FAINT else 1.0
+
+
+def _pixels(shown: npt.NDArray[Any], gain: float) -> npt.NDArray[np.uint8]:
+    """Return a map in grey, or the colours that it is."""
+    if shown.ndim == 3:
+        coloured: npt.NDArray[np.uint8] = shown
+        return coloured
+    grey = (255 * np.clip(gain * shown, 0, 1)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _middle(image: Image, ndim: int) -> Image:
@@ -134,7 +160,8 @@ def _plane(maps: Maps) -> npt.NDArray[np.float32]:
     return np.nan_to_num(np.asarray(data, np.float32))
 
 
-def _picture(plane: npt.NDArray[np.float32], maps: Maps) -> npt.NDArray[np.uint8]:
+def _picture(plane: npt.NDArray[np.float32], maps: Maps) -> npt.NDArray[Any]:
+    """Return one map ``(y, x)`` of 0 to 1, or classes in colours ``(y, x, 3)`` uint8."""
     first = maps.outputs[0]
     if first.role == "class" and first.channels > 2:
         palette = np.array(COLOURS, np.uint8)
@@ -147,8 +174,8 @@ def _picture(plane: npt.NDArray[np.float32], maps: Maps) -> npt.NDArray[np.uint8
         one = plane[0]
     if first.activation == "none" and (one.min() < 0 or one.max() > 1):
         one = _stretched(one)
-    grey = (255 * np.clip(one, 0, 1)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    single: npt.NDArray[np.float32] = one
+    return single
 
 
 def _of_image(image: Image) -> npt.NDArray[np.uint8]:

@@ -21,11 +21,21 @@ from napari_segnet.errors import OutputError, SettingsError, WeightsError
 from napari_segnet.folders import data_folder
 from napari_segnet.prepare import checked
 
-__all__ = ["Sidecar", "keep_choice", "read_sidecar", "sidecar_path", "write_sidecar"]
+__all__ = [
+    "Sidecar",
+    "forget_choice",
+    "is_of_a_choice",
+    "keep_choice",
+    "read_sidecar",
+    "sidecar_path",
+    "write_sidecar",
+]
 
 FORMAT = 1
 FIELDS = ("prepare", "class_names", "pixel_size_um", "card")
 """Fields of a checkpoint that it holds."""
+CHOSEN = "chosen by you"
+"""How the reason of a fact that a user chose begins."""
 GRAPH = "graph"
 """Follows from the other hyper-parameters and the file; cards of earlier versions may hold it."""
 
@@ -138,7 +148,7 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
         If what lies there cannot be understood.
     """
     path = sidecar_path(checkpoint.path)
-    choice = Known(source="told", why=f"chosen by you, kept in {path.name}")
+    choice = Known(source="told", why=f"{CHOSEN}, kept in {path.name}")
     facts = {
         name: fact if fact.source == "decided" else choice
         for name, fact in checkpoint.known.items()
@@ -170,6 +180,42 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
                 f"The choice could not be kept beside {checkpoint.path.name} ({why(beside)}), nor "
                 f"in {path} ({why(error)})."
             ) from error
+
+
+def is_of_a_choice(checkpoint: Checkpoint) -> bool:
+    """Tell if something of a network was chosen by a user, and kept for the next time."""
+    return any(known.why.startswith(CHOSEN) for known in checkpoint.known.values())
+
+
+def forget_choice(path: Path) -> None:
+    """Remove what a user chose of a weights file; what a training wrote beside it stays.
+
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses.
+    SettingsError
+        If a card cannot be understood.
+    """
+    for card in (sidecar_path(path), _in_user_folder(file_sha256(path))):
+        found = _read(card, path)
+        if found is None or not found.known:
+            continue
+        content = parsed_json(card.read_bytes())
+        content["told"] = {n: v for n, v in content["told"].items() if n not in found.known}
+        content["known"] = {}
+        try:
+            if any(name in content for name in FIELDS):
+                _write(card, content)
+            else:  # it holds nothing but the choice
+                card.unlink()
+        except OSError as error:
+            raise OutputError(f"{card} could not be changed: {why(error)}.") from error
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> Path:

@@ -52,6 +52,17 @@ def test_a_choice_of_the_user_is_told_once(qtbot):
     assert box.current() == "other.pth"
 
 
+def test_the_line_that_is_no_network_leaves_the_choice(qtbot):
+    """Else it would be shown as if nothing were chosen, and Run would run the network."""
+    box = WeightsBox()
+    qtbot.addWidget(box)
+    box.show_choice("nuclei")
+    with qtbot.assertNotEmitted(box.chosen):
+        box.combo.setCurrentIndex(0)
+        box.combo.activated.emit(0)
+    assert box.current() == "nuclei"
+
+
 def test_weights_are_known_by_their_endings():
     assert is_weights("a.PTH")
     assert is_weights("model_final_f10217.pkl")

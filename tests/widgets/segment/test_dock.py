@@ -124,6 +124,10 @@ def test_an_edited_result_is_kept_beside_the_new_one(viewer, dock, qtbot):
     assert first is layer
     np.testing.assert_array_equal(first.data, mine)
     assert 99 not in second.data
+    said = dock.shown.box.result_name
+    assert f"change “{second.name}” at once" in said.text()
+    viewer.layers.selection.active = layer
+    assert f"“{layer.name}” has your corrections and does not change" in said.text()
 
 
 def test_a_refused_file_says_why(viewer, dock, qtbot, tmp_path):

@@ -69,6 +69,8 @@ def test_a_click_chooses_the_network_and_is_kept(viewer, dock, qtbot, bare):
     assert dock.checkpoint.hparams["join"] == "skip-up"
     assert dock.checkpoint.known["join"].source == "told"
     assert sheet.isHidden()
+    assert dock.message.text.text() == f"Your choice is kept in {sidecar_path(bare)}."
+    assert not dock.message.isHidden()
     assert json.loads(sidecar_path(bare).read_text())["told"]["join"] == "skip-up"
     # The next time, nothing is asked.
     assert identify(bare).hparams["join"] == "skip-up"
@@ -76,6 +78,13 @@ def test_a_click_chooses_the_network_and_is_kept(viewer, dock, qtbot, bare):
         dock.choose_weights(str(bare))
     assert dock.checkpoint.known["join"].why.startswith("chosen by you")
     assert not dock.proof.busy and sheet.isHidden()
+    # A choice that was wrong is taken back.
+    assert not dock.proof.rethink.isHidden()
+    with qtbot.waitSignal(dock.proof.comparer.finished, timeout=WAIT_MS):
+        qtbot.mouseClick(dock.proof.rethink, Qt.MouseButton.LeftButton)
+    assert dock.checkpoint.hparams["join"] == "up-skip"
+    assert not sheet.isHidden() and dock.proof.rethink.isHidden()
+    assert not sidecar_path(bare).exists()
 
 
 def test_without_an_image_it_is_asked_in_words_and_compared_later(viewer, dock, qtbot, bare):

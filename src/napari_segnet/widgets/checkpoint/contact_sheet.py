@@ -26,6 +26,10 @@ SAME = (
     "On this part of the image, all {count} possible networks have the same output, so the "
     "choice makes no difference."
 )
+FAINT = (
+    "All outputs are faint: none makes objects at the usual threshold. They are shown brighter. "
+    "If none fits, the normalisation below may be wrong."
+)
 CHOSEN = "Your choice is kept for the next time."
 
 
@@ -141,7 +145,8 @@ class ContactSheet(QWidget):
         for button, answer in zip(self.buttons, made.answers, strict=True):
             button.setIcon(QIcon(_small(answer)))
         words = SAME.format(count=len(made.same))
-        self.hint.setText(words if alike else f"Click the one that fits. {self._kept}".strip())
+        click = [FAINT if made.faint else "", "Click the one that fits.", self._kept]
+        self.hint.setText(words if alike else " ".join(filter(None, click)))
 
 
 def _small(picture: npt.NDArray[np.uint8]) -> QPixmap:

@@ -77,7 +77,7 @@ class WeightsBox(QFrame):
     def __init__(self, folder: Path | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_weights")
-        self._folder = folder
+        self._folder, self._shown = folder, ""
         self.combo = QComboBox()
         self.combo.setObjectName("segnet_network")
         self.combo.setSizeAdjustPolicy(
@@ -127,6 +127,7 @@ class WeightsBox(QFrame):
             self._select(choice)
 
     def _select(self, choice: str) -> None:
+        self._shown = choice
         index = self.combo.findData(choice)
         if index < 0 and choice:
             self.combo.addItem(Path(choice).name, choice)
@@ -140,7 +141,10 @@ class WeightsBox(QFrame):
 
     def _picked(self) -> None:
         if self.current():
-            self.chosen.emit(self.current())
+            self._shown = self.current()
+            self.chosen.emit(self._shown)
+        else:  # the first line is no network: what was chosen stays chosen, and is shown
+            self.show_choice(self._shown)
 
     def _browse(self) -> None:
         endings = " ".join(f"*{suffix}" for suffix in WEIGHTS_SUFFIXES)

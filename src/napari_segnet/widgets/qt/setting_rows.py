@@ -76,7 +76,7 @@ LABEL_HINTS = {
         label=two_lines("separate touching objects"),
         choices=("auto", "none", "components", "watershed", "flows", "offsets"),
         names=(
-            ("none", "no objects, classes only"),
+            ("none", "classes only"),
             ("components", "no"),
             ("watershed", "yes"),
             ("flows", "by their flows"),

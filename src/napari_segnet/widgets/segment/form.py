@@ -20,6 +20,7 @@ from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.segment.batch import BatchBox
 from napari_segnet.widgets.segment.folder_box import FolderBox
 from napari_segnet.widgets.segment.image_box import ImageBox
+from napari_segnet.widgets.segment.kept_settings import KeptSettings
 from napari_segnet.widgets.segment.labels_box import MARGIN_PX
 from napari_segnet.widgets.segment.network_box import NetworkBox
 from napari_segnet.widgets.segment.request import RunRequest
@@ -94,6 +95,7 @@ class SegmentForm(Dock):
             self.several,
             foot=(self.message, self.run_box),
         )
+        KeptSettings(self.network, self.run_settings, shown.box, self.message)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
 

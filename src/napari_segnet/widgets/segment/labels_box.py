@@ -24,6 +24,12 @@ __all__ = ["LabelsBox"]
 
 MARGIN_PX = 6
 
+AT_ONCE = "These settings change “{name}” at once, without another run."
+EDITED = (
+    "“{name}” has your corrections and does not change. With other settings, new labels appear in "
+    "a layer of their own, without another run."
+)
+
 
 class LabelsBox(QGroupBox):
     """The label settings, which act on a result at once.
@@ -125,7 +131,7 @@ class LabelsBox(QGroupBox):
         if used is not None:
             self.form.set_value(settings_from(LabelSettings, used))
 
-    def show_result(self, *, known: bool, has_objects: bool) -> None:
+    def show_result(self, *, known: bool, has_objects: bool, edited: bool = False) -> None:
         """Show which result is acted on, and enable what can be done with it.
 
         Parameters
@@ -134,6 +140,8 @@ class LabelsBox(QGroupBox):
             Its answer is kept.
         has_objects : bool
             It consists of objects with classes of their own.
+        edited : bool
+            It holds corrections: new labels get a layer of their own.
         """
         self._has_objects = has_objects
         self.maps.setEnabled(known and not has_objects)
@@ -141,9 +149,8 @@ class LabelsBox(QGroupBox):
         self.measure.setEnabled(self.result is not None)
         shown = known and self.result is not None
         if shown:
-            self.result_name.setText(
-                f"These settings change “{self.result.name}” at once, without another run."
-            )
+            words = EDITED if edited else AT_ONCE
+            self.result_name.setText(words.format(name=self.result.name))
         else:
             self.summary.setText("")
         appears = shown and self.isHidden()

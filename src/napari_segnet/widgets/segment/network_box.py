@@ -79,6 +79,7 @@ class NetworkBox(QWidget):
         self.weights.chosen.connect(self.choose)
         for teller in (self.card.overridden, self.missing_fact.answered, self.proof.chosen):
             teller.connect(self.tell)
+        self.proof.forgotten.connect(self._look_anew)
         self._chosen.wanted.connect(self._take)
         self.looker.succeeded.connect(self._recognised)
         self.looker.failed.connect(self._refused)
@@ -108,6 +109,10 @@ class NetworkBox(QWidget):
         """Choose a network that another dock has made."""
         self.weights.refresh()
         self.choose(choice)
+
+    def _look_anew(self) -> None:
+        """Look at the same file, without what was said of it."""
+        self.choose(self._session.choice)
 
     def tell(self, facts: Mapping[str, str]) -> None:
         """Take facts of the network that the user says, name -> text."""

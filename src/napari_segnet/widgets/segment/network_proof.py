@@ -42,6 +42,8 @@ class NetworkProof(QWidget):
         The network with all that is proven of it.
     chosen : Signal of dict
         Facts, name -> words, of the network that the user takes.
+    forgotten : Signal
+        What was chosen earlier no longer counts: the file is to be looked at anew.
     said : Signal of str
         Something that was done.
     failed : Signal of BaseException
@@ -52,6 +54,7 @@ class NetworkProof(QWidget):
 
     refined = Signal(object)
     chosen = Signal(dict)
+    forgotten = Signal()
     said = Signal(str)
     failed = Signal(object)
     finished = Signal()
@@ -69,6 +72,10 @@ class NetworkProof(QWidget):
         self.stop = QPushButton("Cancel")
         self.stop.setObjectName("segnet_proof_cancel")
         self.stop.setToolTip("Take the likeliest network; unproven facts stay assumed")
+        self.rethink = QPushButton("Forget my choice and ask again")
+        self.rethink.setObjectName("segnet_proof_rethink")
+        self.rethink.setToolTip("You chose this network among several that the file may be")
+        self.rethink.hide()
         self.sheet = ContactSheet()
         self.picture = PictureBox()
         row = QHBoxLayout()
@@ -77,6 +84,7 @@ class NetworkProof(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
+        layout.addWidget(self.rethink)
         layout.addWidget(self.sheet)
         layout.addWidget(self.picture)
         self._connect()
@@ -84,6 +92,7 @@ class NetworkProof(QWidget):
 
     def _connect(self) -> None:
         self.stop.clicked.connect(self.prover.cancel)
+        self.rethink.clicked.connect(self._forget)
         self.prover.progressed.connect(self._progressed)
         self.prover.succeeded.connect(self._proven)
         self.prover.failed.connect(self.failed)
@@ -113,13 +122,16 @@ class NetworkProof(QWidget):
         for runner in (self.prover, self.comparer):
             runner.cancel()
         self.sheet.clear()
+        self.rethink.hide()
         self.picture.set_checkpoint(None)
 
     def begin(self, checkpoint: Checkpoint) -> None:
         """Take a network that was recognised; prove what is open of it."""
         from napari_segnet.proof import is_open
+        from napari_segnet.sidecar import is_of_a_choice
 
         self._checkpoint = checkpoint
+        self.rethink.setVisible(is_of_a_choice(checkpoint))
         self.picture.set_checkpoint(checkpoint)
         if not is_open(checkpoint):
             return
@@ -190,13 +202,30 @@ class NetworkProof(QWidget):
         from napari_segnet.sidecar import keep_choice
 
         one = self._candidates[place]
+        refused, path = None, None
         try:
             path = keep_choice(one.checkpoint, one.choices)
         except SegnetError as error:
+            refused = error
+        self.chosen.emit({name: str(value) for name, value in one.choices.items()})
+        # Not earlier: looking at the file anew hides older messages.
+        if refused is not None:
+            self.failed.emit(refused)
+        else:
+            self.said.emit(f"Your choice is kept in {path}.")
+
+    def _forget(self) -> None:
+        """Let what was chosen count no more, and look at the file anew."""
+        from napari_segnet.sidecar import forget_choice
+
+        if self._checkpoint is None:
+            return
+        try:
+            forget_choice(self._checkpoint.path)
+        except SegnetError as error:
             self.failed.emit(error)
         else:
-            self.said.emit(f"Your choice is kept in {path}. Remove that file to be asked again.")
-        self.chosen.emit({name: str(value) for name, value in one.choices.items()})
+            self.forgotten.emit()
 
     # ---- Saving ----
 

@@ -171,7 +171,11 @@ class ShownResult(QObject):
     def refresh(self) -> None:
         """Enable what can be done with the result."""
         made = self.results.of(self.layer)
-        self.box.show_result(known=made is not None, has_objects=self._session.has_objects(made))
+        self.box.show_result(
+            known=made is not None,
+            has_objects=self._session.has_objects(made),
+            edited=self.results.is_edited(self.layer),
+        )
 
     def _merged(self, layer: Any, words: str) -> None:
         """Tell what came of a merge; the live settings then act on the corrected layer."""

@@ -294,10 +294,7 @@ def held(found: Contents) -> str:
     """Return what a training set holds, for the user."""
     said = [f"{found.train} for training, {found.val} held out."]
     if not found.val:
-        said.append(
-            "Hold one out in the Correct dock: otherwise no score shows whether the network gets "
-            "better."
-        )
+        said.append("A part of them is held out to score the trained network.")
     return " ".join([*said, *(f"Left out: {problem}" for problem in found.problems)])
 
 

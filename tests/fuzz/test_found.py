@@ -2657,5 +2657,7 @@ def test_a_palette_of_more_colours_than_numbers() -> None:
     colours = np.arange(341 * 3).astype("u1").reshape(341, 3)
     numbers = np.array([[0, 255]], "u1")
     assert np.array_equal(PalettePixels(numbers, colours)[...], colours[numbers])
+    bits = PalettePixels(numbers > 0, colours)[...]
+    assert np.array_equal(bits, colours[[[0, 1]]])
     few = PalettePixels(numbers, colours[:4])[...]  # a number without a colour takes the last one
     assert np.array_equal(few, colours[[[0, 3]]])

@@ -53,7 +53,8 @@ class PalettePixels(LazyPixels):
     def _box(self, box: Box) -> npt.NDArray[Any]:
         numbers = np.asarray(self._numbers[box[:-1]])
         # A number without a colour takes the last one; damaged palettes have more than numbers.
-        last = min(len(self._colours) - 1, np.iinfo(numbers.dtype).max)
+        most = 1 if numbers.dtype.kind == "b" else np.iinfo(numbers.dtype).max
+        last = min(len(self._colours) - 1, most)
         colours: npt.NDArray[Any] = self._colours[np.minimum(numbers, last)][..., box[-1]]
         return colours
 

@@ -168,7 +168,7 @@ def test_a_file_that_is_there_is_not_overwritten(place, capsys):
         ({"more": ["--set", "epochs=many"]}, "epochs=many is not a whole number"),
         ({"more": ["--set", "epochs=0"]}, "epochs is 0, but must be from 1"),
         ({"more": ["--device", "cuda:99"]}, "The device 'cuda:99' is not available"),
-        ({"more": ["-o", "/nowhere/a.safetensors"]}, "Nothing can be written to /nowhere"),
+        ({"more": ["-o", "/nowhere/a.safetensors"]}, "There is no folder /nowhere to write"),
     ],
 )
 def test_refused_in_a_sentence_with_nothing_written(change, said, place, capsys):

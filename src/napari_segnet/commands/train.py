@@ -309,7 +309,15 @@ def _write_changes(out: Path, trained: TrainingResult) -> Path | None:
 
 
 def _refuse_existing(path: Path, state: Path, resume: bool) -> None:
-    """Overwrite neither a network nor what is left of a training that was stopped."""
+    """Overwrite neither a network nor what is left of a training that was stopped.
+
+    A folder that is not there is told at once, not after settings were tried for minutes.
+    """
+    if not path.absolute().parent.is_dir():
+        raise OutputError(
+            f"There is no folder {path.parent} to write {path.name} to. Make it, or choose another "
+            "with -o."
+        )
     if path.exists():
         raise OutputError(
             f"{path} exists already and is left as it is. Choose another name with -o, or move it "

@@ -22,3 +22,14 @@ def test_tiles_fill_the_bar(qtbot):
     box.end("done")
     assert not box.stop.isEnabled()
     assert box.words.text() == "done"
+
+
+def test_what_came_of_a_run_goes_when_something_else_is_chosen(qtbot):
+    box = RunBox()
+    qtbot.addWidget(box)
+    box.begin()
+    box.outdated()
+    assert box.words.text() == "starting …"  # it still runs
+    box.end("done in 3.2 s")
+    box.outdated()
+    assert box.words.text() == ""

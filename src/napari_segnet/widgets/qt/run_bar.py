@@ -94,6 +94,11 @@ class RunBox(QWidget):
         self.bar.hide()
         self.words.setText(words)
 
+    def outdated(self) -> None:
+        """Take back what came of a run that is over: something else is chosen now."""
+        if self.bar.isHidden():
+            self.words.setText("")
+
 
 def time_left(left_s: float) -> str:
     """Return ``", about 20 s left"``."""

@@ -95,13 +95,17 @@ class SegmentForm(Dock):
             self.several,
             foot=(self.message, self.run_box),
         )
-        KeptSettings(self.network, self.run_settings, shown.box, self.message)
-        for line in self.findChildren(QLineEdit):
-            line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
+        self._join_parts(shown)
 
     def sections(self) -> Sequence[QWidget]:
         """Return what else acts on the result, to be shown below the label settings."""
         return ()
+
+    def _join_parts(self, shown: ShownResult) -> None:
+        for line in self.findChildren(QLineEdit):
+            line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
+        self.network.began.connect(self.run_box.outdated)
+        KeptSettings(self.network, self.run_settings, shown.box, self.message)
 
     def _take(self, wishes: Preferences) -> None:
         usual = PredictSettings()

@@ -2661,3 +2661,15 @@ def test_a_palette_of_more_colours_than_numbers() -> None:
     assert np.array_equal(bits, colours[[[0, 1]]])
     few = PalettePixels(numbers, colours[:4])[...]  # a number without a colour takes the last one
     assert np.array_equal(few, colours[[[0, 3]]])
+
+
+def test_much_code_in_a_small_file(tmp_path: Path) -> None:
+    """Its syntax tree would take 700 MB, and be understood for seconds."""
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Branching()), made)
+    lines = "    y = torch.relu(y)\n" * 30_000
+    old = b"    return torch.relu(y)\n"
+    path = write(tmp_path / "a.pt", made, old, lines.encode() + old)
+    assert path.stat().st_size < 2**20
+    with pytest.raises(BrokenWeightsError, match="bytes of code, which no network of its size has"):
+        open_tree(path)

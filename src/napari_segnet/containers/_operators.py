@@ -68,10 +68,14 @@ def operator(name: str) -> Operator | None:
     return None if said is None or kind.endswith(_OWN) else _operator(said)
 
 
-@functools.cache
 def overloads(name: str) -> tuple[Operator, ...]:
-    """Return all kinds of an operation: ``conv2d``, ``prim::RaiseException``."""
-    return tuple(map(_operator, _lines().get(name, {}).values()))
+    """Return all kinds of an operation: ``conv2d``, ``prim::RaiseException``; none if unknown."""
+    return _overloads(name) if name in _lines() else ()
+
+
+@functools.cache
+def _overloads(name: str) -> tuple[Operator, ...]:
+    return tuple(map(_operator, _lines()[name].values()))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ PyTorch 2.15
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._operators import Argument, Operator, overloads
@@ -15,6 +16,8 @@ __all__ = ["called", "is_operation"]
 
 _EARLIER = frozenset(("linspace", "logspace"))
 """Operations of which PyTorch reads earlier schemas, too."""
+_MOST_KEPT = 4096
+"""Calls whose results are remembered: the code of a network makes few of different types."""
 _SPACES = {"torch.": "", "ops.aten.": "", "ops.prim.": "prim::"}
 
 
@@ -42,12 +45,21 @@ def called(name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:
     """
     space = next((one for one in _SPACES if name.startswith(one)), None)
     plain = "" if space is None else _SPACES[space] + name.removeprefix(space)
-    known = overloads(plain)
-    if not known or plain in _EARLIER:
+    if not overloads(plain) or plain in _EARLIER:
         return ANY
-    found: list[Type] = []
+    return _called(name, plain, tuple(given), tuple(named.items()))
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _called(
+    name: str,
+    plain: str,
+    given: tuple[Type, ...],
+    said: tuple[tuple[str, Type], ...],
+) -> Type:
+    found, named = list[Type](), dict(said)
     for convert in (False, True):
-        for one in known:
+        for one in overloads(plain):
             made = _match(one, given, named, convert=convert)
             if made is not None and not named and [own.kind for own in one.arguments] == [*given]:
                 return made  # PyTorch has the kinds for numbers of any type behind the others
@@ -55,8 +67,8 @@ def called(name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:
         if found and not any(map(unsure, (*given, *named.values()))):
             break
     if not found:
-        said = [*map(str, given), *(f"{key}={kind}" for key, kind in named.items())]
-        raise ValueError(f"{name} takes no {', '.join(said) or 'nothing'}")
+        shown = [*map(str, given), *(f"{key}={kind}" for key, kind in named.items())]
+        raise ValueError(f"{name} takes no {', '.join(shown) or 'nothing'}")
     return found[0] if all(one == found[0] for one in found) else ANY
 
 

@@ -27,8 +27,8 @@ __all__ = ["TorchScript"]
 LARGEST_CODE = 2**25
 """Bytes of code in one file; a network of 2,000 layers has 2 million."""
 LEAST_CODE = 2**19
-CODE_FOR_EACH = 4
-"""Bytes of code for each byte of the file beyond that: code packs 10 to 1, and stands beside
+CODE_FOR_EACH, SMALL_FILE = 4, 2**20
+"""Bytes of code for each byte of a file beyond a megabyte: code packs 10 to 1, and stands beside
 weights; its syntax tree takes up to 200 bytes of memory for each byte of text."""
 BEGIN = b"\x80\x02"
 """Protocol 2, the only one that TorchScript writes and reads."""
@@ -139,7 +139,7 @@ def _folder(found: Any) -> str | None:
 
 def _code(archive: Archive, folder: str) -> Iterator[tuple[str, str]]:
     """Yield the dotted name and the text of each file of code; what is beside it is read, too."""
-    most = min(LARGEST_CODE, LEAST_CODE + CODE_FOR_EACH * archive.length)
+    most = min(LARGEST_CODE, LEAST_CODE + CODE_FOR_EACH * max(archive.length - SMALL_FILE, 0))
     left, start = most, f"{folder}code/"
     for name, info in archive.entries.items():
         if not name.startswith(start):

@@ -432,7 +432,7 @@ def hidden_place(parts: Sequence[Part]) -> str:
         return "functional"
     if gaps != {2}:
         return ""
-    return "before" if all(part.lead == 1 for part in chains) else "behind"
+    return "before" if all(part.first.lead == 1 for part in chains) else "behind"
 
 
 def _ends_with_norm(parts: Sequence[Part]) -> bool:

@@ -64,7 +64,7 @@ def is_gate(name: str) -> bool:
 def is_transposed(name: str) -> bool:
     """Tell if the last word of a name says that the convolution is a transposed one."""
     words = [part for part in name.lower().split(".") if not part.isdecimal()]
-    return bool(words) and bool(re.search(r"(de_?conv|transp|t_?conv|conv_?t(\d|$))", words[-1]))
+    return bool(words) and bool(re.search(r"(de_?conv|transp|(?<![a-z])t_?conv|conv_?t(\d|$))", words[-1]))
 
 
 def is_up(name: str) -> bool:

@@ -418,7 +418,8 @@ def _in_one_block(
         # ``down_1.0.0``, ``down_1.1.0``: no number is left for a pooling between them.
         named = int(leaves[1]) == int(leaves[0]) + 1
         named &= one.layer.number == two.layer.number and not one.layer.number
-        named &= two.inputs(False) == two.outputs(False)
+        # One of the two keeps the channels: each level of a list of single ones changes them.
+        named &= any(unit.inputs(False) == unit.outputs(False) for unit in (one, two))
         word = block.rpartition(".")[2]
         small |= some and (role(block) == BOTTLENECK or classes.get(word, 0) >= LEAST_OF_A_CLASS)
     straight = False in one.ways and not one.ways[0] and not two.ways[0]

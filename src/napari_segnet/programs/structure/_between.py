@@ -52,7 +52,9 @@ class Between:
     def befores(self, state: State, at: int) -> Iterator[tuple[Before, float]]:
         """Yield what may stand before a part, with what is unusual about it."""
         part = self.parts[at]
-        grows = part.first.outputs(False) > part.first.inputs(False)
+        # A block may grow in its last convolution alone.
+        ends = part.outputs(False) if part.units else 0
+        grows = max(part.first.outputs(False), ends) > part.first.inputs(False)
         gap, even = part.gap, max(part.first.kernel) % 2 == 0 and max(part.first.kernel) > 1
         stride = self.facts.strides.get(part.first.layer.name)
         room = gap is None or gap > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -29,6 +29,7 @@ ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b")
 _ORDINAL = re.compile(r"(first|second|third)")
 LEAST_OF_A_CLASS = 3
 """So many modules of one name, of two convolutions or more each, are blocks of one class."""
+PAIR = 2
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
 
@@ -279,7 +280,8 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
-    repeated, growing = _repeated(left), _growing(left)
+    repeated = _repeated(left)
+    growing = _growing(left, repeated)
     blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
     classes = Counter(
         name.rpartition(".")[2] for name, count in blocks.items() if 1 < count <= MOST_IN_BLOCK
@@ -357,10 +359,15 @@ def _grows(unit: Unit) -> bool:
     return unit.outputs(False) > unit.inputs(False) and not unit.ways[0]
 
 
-def _growing(left: Sequence[Unit]) -> set[str]:
-    """Return modules in which channels grow twice or more: whole encoders, and no blocks."""
+def _growing(left: Sequence[Unit], repeated: Container[str]) -> set[str]:
+    """Return modules in which channels grow twice or more: whole encoders, and no blocks.
+
+    ``repeated``: modules that are blocks by their numbers; of two convolutions, they are none.
+    """
     counts = Counter(unit.layer.parent for unit in left if _grows(unit) and unit.layer.parent)
-    return {name for name, count in counts.items() if count > 1}
+    all_of = Counter(unit.layer.parent for unit in left)
+    pairs = {name for name in counts if all_of[name] == PAIR and name in repeated}
+    return {name for name, count in counts.items() if count > 1 and name not in pairs}
 
 
 def _joined(

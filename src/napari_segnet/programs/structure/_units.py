@@ -22,6 +22,9 @@ __all__ = ["Unit", "units_of"]
 
 SINGLE = ("bn", "norm", "batchnorm", "batch_norm")
 """Names of the only norm of a module."""
+WIDE, WIDEST_UP = 4, 7
+"""Kernels of transposed convolutions have as many pixels as ``WIDE`` at most as a rule. Wider ones
+are transposed where their bias or their norm has the channels for nothing else."""
 MOST_FREE = 2
 """So many layers without tensors stand before a block in its ``Sequential`` at most."""
 
@@ -115,12 +118,14 @@ def _ways(layer: StoredLayer, kinds: Mapping[str, bool]) -> tuple[bool, ...]:
     if layer.name in kinds:
         return (kinds[layer.name],)
     first, second, *kernel = layer.weight
-    if max(kernel) > 4 or max(kernel) == 1:
+    if max(kernel) > WIDEST_UP or max(kernel) == 1:
         return (False,)
     bias = layer.roles.get("bias")
     ways = [
         way for way, count in ((False, first), (True, second)) if bias is None or bias == (count,)
     ]
+    if max(kernel) > WIDE and bias is not None and False in ways:
+        return (False,)
     if set(kernel) <= {1, 2} and len(ways) > 1:
         ways.reverse()
     return tuple(ways)

@@ -87,13 +87,19 @@ def _twins(parts: Sequence[Part]) -> tuple[int, ...]:
 
 
 def _deeply(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    heads = [at for at, part in enumerate(parts) if _head(part)]
-    heads = heads if len(heads) > 1 else _wide_heads(parts)
+    pixels = [at for at, part in enumerate(parts) if _head(part)]
+    beside = _coarser(parts, pixels) | _coarser(parts, _wide_heads(parts))
+    kept = tuple(part for at, part in enumerate(parts) if at not in beside)
+    return kept, tuple(parts[at] for at in sorted(beside))
+
+
+def _coarser(parts: Sequence[Part], heads: Sequence[int]) -> set[int]:
+    """Return those of some heads that answer at levels of more channels than the last one."""
     if len(heads) < 2:
-        return parts, ()
+        return set()
     last = min(heads, key=lambda at: (parts[at].inputs(False), -at))
     classes = parts[last].outputs(False)
-    beside = {
+    return {
         at
         for at in heads
         if at != last
@@ -101,8 +107,6 @@ def _deeply(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], tuple[Part, ...]
         and parts[at].inputs(False) > parts[last].inputs(False)
         and _NAMED.search(parts[at].units[0].layer.name.lower())
     }
-    kept = tuple(part for at, part in enumerate(parts) if at not in beside)
-    return kept, tuple(parts[at] for at in sorted(beside))
 
 
 def _wide_heads(parts: Sequence[Part]) -> list[int]:

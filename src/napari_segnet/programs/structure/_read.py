@@ -74,16 +74,11 @@ def read_structure(weights: Weights) -> Space:
     if parts is None:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
-    # Heads beside the last one have no place in the answer; the card names their tensors.
-    joined = side_by_side(parts)
-    main = joined if nested(joined) else without_side_heads(joined)[0]
-    tried = [main, *(one for one in (joined, parts) if one != main)]
-    spaces = (_space(one, weights, by_name, aliases) for one in tried)
-    space = next((one for one in spaces if one is not None), None)
+    space = _first_space(parts, weights, by_name, aliases)
     if any(part.shortcut for part in parts) and _unlikely(space):
         # What is named as a shortcut may stand in the way itself, such as before a resizing.
         straight = squeezed(parts_of(units, shortcuts=False), squeezes)
-        other = _space(straight, weights, by_name, aliases) if straight is not None else None
+        other = _first_space(straight, weights, by_name, aliases) if straight else None
         space = other if space is None else space if other is None else space.with_others(other)
     if space is None:
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
@@ -93,6 +88,20 @@ def read_structure(weights: Weights) -> Space:
             f"begun: {_listed(shown)}",
         )
     return space
+
+
+def _first_space(
+    parts: tuple[Part, ...], weights: Weights, by_name: bool, aliases: Mapping[str, str]
+) -> Networks | None:
+    """Return the networks of the parts, without heads beside the last one where there are some.
+
+    Such heads have no place in the answer; the card names their tensors.
+    """
+    joined = side_by_side(parts)
+    main = joined if nested(joined) else without_side_heads(joined)[0]
+    tried = [main, *(one for one in (joined, parts) if one != main)]
+    spaces = (_space(one, weights, by_name, aliases) for one in tried)
+    return next((one for one in spaces if one is not None), None)
 
 
 def _space(

@@ -206,8 +206,8 @@ class Networks:
 
     def _possible(self, layout: str) -> Open:
         if layout not in self._open:
-            own = self.readings[layout]
-            possible = dict(open_choices(own.parts, self.found[layout], own.facts))
+            read = self.readings[layout]
+            possible = dict(open_choices(read.parts, self.found[layout], read.facts))
             if layout in self.siblings:
                 own = possible["join"][0][0]
                 other = "add" if own == "none" else "none"

@@ -195,11 +195,7 @@ class Drawing:
     def _brought_up(self, x: str, level: int, choice: str = "resize") -> str:
         """Resize an answer to that of a level, from the one below."""
         if self.choices[choice] == UNPOOLED:
-            if self.choices.get("pooling") != "max":
-                raise ValueError("values go back to their places only behind a max pooling")
-            factor = self.factors[level]
-            places = Unpooling(kernel=factor, stride=factor)
-            return self.new("unpooling", places, x, self.pooled[level])
+            return _put_back(self, x, level)
         return self.new("resize", resizing_of(self.choices[choice], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
@@ -371,6 +367,15 @@ class Drawing:
     def _norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self._layer(layer, operation, x)
+
+
+def _put_back(drawing: Drawing, x: str, level: int) -> str:
+    """Draw what puts values back to where the pooling of a level found them."""
+    if drawing.choices.get("pooling") != "max":
+        raise ValueError("values go back to their places only behind a max pooling")
+    factor = drawing.factors[level]
+    places = Unpooling(kernel=factor, stride=factor)
+    return drawing.new("unpooling", places, x, drawing.pooled[level])
 
 
 def _weighed(drawing: Drawing, x: str, part: Part) -> str:

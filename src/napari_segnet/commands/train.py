@@ -207,7 +207,8 @@ def _cross_fitted(
     count, minutes = cross_fit_cost(dataset, settings)
     comparison = trained.comparison
     if count and comparison is not None and comparison.verdict == "unsure":
-        cost = f" of {settings.minutes:g} minutes each" if minutes else ""
+        each = "minute" if settings.minutes == 1 else "minutes"
+        cost = f" of {settings.minutes:g} {each} each" if minutes else ""
         print(
             f"Note: --cross-fit compares on all objects, by {count} further trainings{cost}.",
             file=sys.stderr,

@@ -650,6 +650,23 @@ def test_acts_are_written_while_their_caller_goes_on(path):
     assert not path.exists()
 
 
+def test_a_journal_has_its_first_line_when_it_has_its_name(path, monkeypatch):
+    """Whoever is killed while it is made leaves no empty journal."""
+    seen = []
+
+    def opened(file):
+        seen.append(file.read_bytes())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "open_private", opened)
+    journal = Journal(path)
+    journal.document([[["name"], "nuclei"]])
+    journal.close()
+    assert seen == [MAGIC]
+    assert journal.error is not None
+    assert not summary(path).acts
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner),

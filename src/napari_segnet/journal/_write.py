@@ -231,11 +231,11 @@ class _Pen:
         if self._file is None:
             make_private_folder(self.path.parent)
             sweep(self.path)
+            begun = self.path.is_file() and self.path.stat().st_size >= len(MAGIC)
+            if not begun:  # who is killed here leaves no journal without its first line
+                write_whole(self.path, _begin, private=True)
             self._file = open_private(self.path)
-            if self._file.tell() < len(MAGIC):
-                self._file.truncate(0)
-                self._file.write(MAGIC)
-            else:
+            if begun:
                 self._file.truncate(intact_bytes(self.path))
                 self._file.seek(0, os.SEEK_END)
                 self.snapshot_bytes = self._file.tell()
@@ -259,6 +259,11 @@ class _Pen:
 
         write_whole(self.path, write, private=True)
         self._opened()
+
+
+def _begin(part: Path) -> None:
+    """Write a journal that holds nothing yet."""
+    part.write_bytes(MAGIC)
 
 
 def _work(pen: _Pen, todo: Todo) -> None:

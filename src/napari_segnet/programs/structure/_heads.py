@@ -41,8 +41,8 @@ def without_twin_decoders(layers: Sequence[StoredLayer]) -> tuple[StoredLayer, .
     answer few; all others are an encoder. Without such twins: all layers.
     """
     named = [layer.name.split(".") for layer in layers]
-    depth = len(named[0]) if named else 0
-    shared = next((at for at in range(depth) if len({tuple(n[: at + 1]) for n in named}) > 1), 0)
+    columns = zip(*named, strict=False)
+    shared = next((at for at, one in enumerate(columns) if len(set(one)) > 1), 0)
     held: dict[str, list[StoredLayer]] = {}
     for layer, words in zip(layers, named, strict=True):
         held.setdefault(words[shared] if len(words) > shared + 1 else "", []).append(layer)

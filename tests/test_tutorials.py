@@ -19,9 +19,8 @@ FEW = (
     "long_autoencoder",
     "preactivated",
 )
-UNTOLD = ("halved", "dropped")
-"""The way to resize, and what a norm before a convolution is followed by, are marked as assumed; so
-is the layout of one whose 1x1 convolutions before the resizings are taken for shortcuts."""
+UNTOLD = ("halved",)
+"""The way to resize, and what a norm before a convolution is followed by, are marked as assumed."""
 
 
 @pytest.mark.sample(3)

@@ -332,6 +332,7 @@ class Search:
         candidate = best.candidate
         found, most = best, 0.0
         variants = list(self._variants(candidate, candidate.choices, names))
+        variants += _on_the_way_down(candidate) if "encoder_activation" in names else []
         self._begin([(candidate.layout, varied) for varied in variants], best, ENOUGH_NORMS)
         for varied in variants:
             made = yield from self.judged(candidate.layout, varied, False, best, ENOUGH_NORMS)
@@ -372,6 +373,18 @@ class Search:
         lead = gain(one.fit, self._against, self._most)
         whole = len(one.fit.norms) >= len(self._against.norms) or not self._limited
         return lead if whole else min(lead, self._lead)
+
+
+def _on_the_way_down(candidate: Candidate) -> list[dict[str, str]]:
+    """Return the choices with which an activation that is rare stands on the way down alone.
+
+    One on both ways may fit since it is that of the way down, which has more norms.
+    """
+    own, usual = candidate.choices.get("activation", ""), candidate.open.get("activation", ("",))[0]
+    same = candidate.choices.get("encoder_activation") == "same"
+    if own == usual or not same or own not in candidate.open["encoder_activation"]:
+        return []
+    return [{**candidate.choices, "activation": usual, "encoder_activation": own}]
 
 
 def _key(candidate: Candidate) -> Key:

@@ -40,6 +40,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "nearest": "nearest-neighbour upsampling",
         "bilinear": "bilinear upsampling",
         "bilinear-aligned": "bilinear upsampling with aligned corners",
+        "unpooled": "values put back where max pooling found them",
     },
     "output_resize": {
         "none": "an output of the image's size",

@@ -52,7 +52,9 @@ class Between:
     def befores(self, state: State, at: int) -> Iterator[tuple[Before, float]]:
         """Yield what may stand before a part, with what is unusual about it."""
         part = self.parts[at]
-        grows = part.first.outputs(False) > part.first.inputs(False)
+        # A block may grow in its last convolution alone.
+        ends = part.outputs(False) if part.units else 0
+        grows = max(part.first.outputs(False), ends) > part.first.inputs(False)
         gap, even = part.gap, max(part.first.kernel) % 2 == 0 and max(part.first.kernel) > 1
         stride = self.facts.strides.get(part.first.layer.name)
         room = gap is None or gap > 0
@@ -89,8 +91,11 @@ class Between:
             yield "resize", mixed + 0.8 * twice + (0.1 if rises or gone else 0.4 if ups else 1.5)
             if state.level > 1 and (rises or twice):
                 yield "resize-twice", mixed + (0.3 if twice else 0.9)
-        if part.lead > 0 and not even and part.role == DECODER and self._ends(state):
-            yield "pool-resize", 0.1 if at == self.turning else 1.0
+        if part.role == DECODER and not even and self._ends(state):
+            if part.lead > 0:
+                yield "pool-resize", 0.1 if at == self.turning else 1.0
+            elif at == self.turning and room:
+                yield "pool-resize", 0.9
 
     def _pooling(self, state: State, at: int, grows: bool) -> tuple[float, float]:
         """Return what is unusual about no pooling before a part, and about one."""

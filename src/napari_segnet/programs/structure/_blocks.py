@@ -59,8 +59,22 @@ def unlike(parts: Sequence[Part], steps: Sequence[Step]) -> float:
             if layer.number is not None and numbers(layer.parent):
                 place = f"{pattern(layer.parent)}.{layer.number}"
                 kinds.setdefault(place, set()).add(step.transposed)
-    mixed = any(len(found) > 1 for found in kinds.values())
+    mixed = any(len(found) > 1 for found in kinds.values()) + _some_have_shortcuts(parts, steps)
     return UNLIKE * mixed + UNEVEN * sum(_changes(parts, steps).values())
+
+
+def _some_have_shortcuts(parts: Sequence[Part], steps: Sequence[Step]) -> bool:
+    """Tell if of blocks of one class that change the channels some have a shortcut, others none.
+
+    What is taken for a shortcut then stands in the way itself, such as before a resizing.
+    """
+    kinds: dict[tuple[str, ...], set[bool]] = {}
+    for step in steps:
+        part = parts[step.part]
+        if len(part.units) > 1 and part.inputs(False) != part.outputs(False):
+            inside = tuple(".".join(u.layer.name.split(".")[-2:]) for u in part.units)
+            kinds.setdefault(inside, set()).add(part.shortcut is not None)
+    return any(len(found) > 1 for found in kinds.values())
 
 
 def _changes(parts: Sequence[Part], steps: Sequence[Step]) -> Mapping[str, int]:

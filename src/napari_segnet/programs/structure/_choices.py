@@ -18,11 +18,13 @@ from napari_segnet.programs.structure._shared import (
     says_recurrent,
     with_shared_norm,
 )
-from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Topology
 from napari_segnet.programs.structure._units import Unit
+from napari_segnet.programs.structure._unpooling import UNPOOLED, can_unpool
 from napari_segnet.programs.structure._unusual_blocks import is_inverted
+from napari_segnet.programs.structure._up_convolutions import up_convolution
 
-__all__ = ["Open", "open_choices", "up_convolution"]
+__all__ = ["Open", "open_choices"]
 
 Open = Mapping[str, tuple[tuple[str, ...], str]]
 """Name -> values that are possible, likeliest first; why."""
@@ -260,7 +262,9 @@ def _scales(
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
         favoured = "bilinear-aligned" if whole else "bilinear" if narrow or gated else ""
-        found["resize"] = (ordered("resize", favoured), MEASURED)
+        back = can_unpool(parts, topology)
+        values = tuple(v for v in ordered("resize", favoured) if back or v != UNPOOLED)
+        found["resize"] = (values, MEASURED)
 
 
 def _after_pooling(topology: Topology) -> bool:
@@ -328,20 +332,6 @@ def _bare_ups(parts: Sequence[Part], topology: Topology) -> bool:
         if bare and after.transposed and after.join == "none":
             return True
     return False
-
-
-def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> Unit | None:
-    """Return the convolution that only brings an answer to the next level, if a step is that."""
-    step, part = steps[turn], parts[steps[turn].part]
-    if len(part.units) != 1 or part.shortcut or part.identity or part.branches:
-        return None
-    if step.transposed or step.shuffled:
-        return part.units[0]
-    after = steps[turn + 1] if turn + 1 < len(steps) else None
-    alone = part.units[0].norm is None and part.units[0].slopes is None
-    rises = step.before == "resize" or (after is not None and after.before == "resize")
-    joins = after is not None and after.join in ("concat", "add", "gate")
-    return part.units[0] if alone and rises and joins and step.join == "none" else None
 
 
 def norms_first(parts: Iterable[Part]) -> bool:
@@ -432,7 +422,7 @@ def hidden_place(parts: Sequence[Part]) -> str:
         return "functional"
     if gaps != {2}:
         return ""
-    return "before" if all(part.lead == 1 for part in chains) else "behind"
+    return "before" if all(part.first.lead == 1 for part in chains) else "behind"
 
 
 def _ends_with_norm(parts: Sequence[Part]) -> bool:

@@ -26,6 +26,7 @@ _SHORTCUT = re.compile(
     r"(^|[._\d])(shortcut|residual|res_?conv|downsample|identity|skip|proj|conv_?1x1|match\w*"
     r"|conv_skip|res_?path|adjust)"
 )
+_TRANSPOSED = re.compile(r"(de_?conv|transp|(?<![a-z])t_?conv|conv_?t(\d|$))")
 _DOWN = re.compile(r"(down|pool|stride|reduc|shrink)")
 _ELEMENT = re.compile(r"(.*?[a-z])_?\d+(?!\d)", re.IGNORECASE)
 _BRIDGE = re.compile(r"(bridge|lateral|side|skip|\d_?1x1|original|full_?size)")
@@ -64,7 +65,7 @@ def is_gate(name: str) -> bool:
 def is_transposed(name: str) -> bool:
     """Tell if the last word of a name says that the convolution is a transposed one."""
     words = [part for part in name.lower().split(".") if not part.isdecimal()]
-    return bool(words) and bool(re.search(r"(de_?conv|transp|t_?conv|conv_?t(\d|$))", words[-1]))
+    return bool(words) and bool(_TRANSPOSED.search(words[-1]))
 
 
 def is_up(name: str) -> bool:

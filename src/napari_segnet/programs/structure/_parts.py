@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -25,6 +26,10 @@ __all__ = ["Part", "Squeeze", "is_separable", "parts_of"]
 
 ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
 """Names of layers that follow one another in a block, without a number."""
+_ORDINAL = re.compile(r"(first|second|third)")
+LEAST_OF_A_CLASS = 3
+"""So many modules of one name, of two convolutions or more each, are blocks of one class."""
+PAIR = 2
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
 
@@ -91,8 +96,8 @@ class Part:
 
     @property
     def lead(self) -> int:
-        """Layers without tensors before it in its own ``Sequential``."""
-        return self.first.lead
+        """Layers without tensors before it in its own ``Sequential``, or in the one around it."""
+        return self.first.lead or self.first.outer
 
     @property
     def ways(self) -> tuple[bool, ...]:
@@ -275,8 +280,12 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
-    repeated, growing = _repeated(left), _growing(left)
+    repeated = _repeated(left)
+    growing = _growing(left, repeated)
     blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
+    classes = Counter(
+        name.rpartition(".")[2] for name, count in blocks.items() if 1 < count <= MOST_IN_BLOCK
+    )
     for unit in left:
         before = found[-1].units[-1] if found else None
         if before is not None and _joined(
@@ -286,6 +295,7 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
             growing,
             2 if unit.layer.parent in repeated else hidden,
             blocks,
+            classes,
         ):
             found[-1] = replace(found[-1], units=(*found[-1].units, unit))
             continue
@@ -349,10 +359,15 @@ def _grows(unit: Unit) -> bool:
     return unit.outputs(False) > unit.inputs(False) and not unit.ways[0]
 
 
-def _growing(left: Sequence[Unit]) -> set[str]:
-    """Return modules in which channels grow twice or more: whole encoders, and no blocks."""
+def _growing(left: Sequence[Unit], repeated: Container[str]) -> set[str]:
+    """Return modules in which channels grow twice or more: whole encoders, and no blocks.
+
+    ``repeated``: modules that are blocks by their numbers; of two convolutions, they are none.
+    """
     counts = Counter(unit.layer.parent for unit in left if _grows(unit) and unit.layer.parent)
-    return {name for name, count in counts.items() if count > 1}
+    all_of = Counter(unit.layer.parent for unit in left)
+    pairs = {name for name in counts if all_of[name] == PAIR and name in repeated}
+    return {name for name, count in counts.items() if count > 1 and name not in pairs}
 
 
 def _joined(
@@ -362,9 +377,10 @@ def _joined(
     growing: set[str],
     hidden: int,
     blocks: Mapping[str, int],
+    classes: Mapping[str, int],
 ) -> bool:
     if one.layer.parent != two.layer.parent:
-        return _in_one_block(one, two, blocks)
+        return _in_one_block(one, two, blocks, classes)
     grows = one.layer.parent in growing and _grows(two) and not is_separable(one, two)
     if one.layer.parent in loose or grows:
         return False
@@ -390,20 +406,31 @@ def is_separable(one: Unit, two: Unit) -> bool:
     return apart and max(one.kernel) > 1 and max(two.kernel) == 1
 
 
-def _in_one_block(one: Unit, two: Unit, blocks: Mapping[str, int]) -> bool:
-    """Tell if two modules of a convolution each stand in one block: ``enc1.conv1``, ``conv2``."""
+def _in_one_block(
+    one: Unit, two: Unit, blocks: Mapping[str, int], classes: Mapping[str, int]
+) -> bool:
+    """Tell if two modules of a convolution each stand in one block: ``enc1.conv1``, ``conv2``.
+
+    ``blocks``: how many convolutions stand in each block; ``classes``: how many blocks have a name.
+    """
     first, second = one.layer.parent, two.layer.parent
     block = first.rpartition(".")[0]
-    alike = pattern(first) == pattern(second) and block == second.rpartition(".")[0]
     leaves = [name.rpartition(".")[2] for name in (first, second)]
-    small = 1 < blocks.get(block, 0) <= MOST_IN_BLOCK and any(map(str.isdecimal, block))
+    words = [_ORDINAL.sub("#", leaf.lower()) for leaf in leaves]
+    alike = pattern(words[0]) == pattern(words[1]) and block == second.rpartition(".")[0]
+    some = 1 < blocks.get(block, 0) <= MOST_IN_BLOCK
+    small = some and any(map(str.isdecimal, block))
     named = not leaves[0].isdecimal()
     if all(map(str.isdecimal, leaves)):
         # ``down_1.0.0``, ``down_1.1.0``: no number is left for a pooling between them.
-        named = int(leaves[1]) == int(leaves[0]) + 1 and one.layer.number == two.layer.number == 0
-        named &= two.inputs(False) == two.outputs(False)
-        small |= 1 < blocks.get(block, 0) <= MOST_IN_BLOCK and role(block) == BOTTLENECK
+        named = int(leaves[1]) == int(leaves[0]) + 1
+        named &= one.layer.number == two.layer.number and not one.layer.number
+        # One of the two keeps the channels: each level of a list of single ones changes them.
+        named &= any(unit.inputs(False) == unit.outputs(False) for unit in (one, two))
+        word = block.rpartition(".")[2]
+        small |= some and (role(block) == BOTTLENECK or classes.get(word, 0) >= LEAST_OF_A_CLASS)
     straight = False in one.ways and not one.ways[0] and not two.ways[0]
+    straight &= max(two.kernel) % 2 == 1
     return alike and named and small and straight and _follows(one, two)
 
 

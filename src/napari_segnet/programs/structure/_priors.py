@@ -8,8 +8,8 @@ in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilatio
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
 ``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``,
 ``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
-``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare activations, and all costs of
-topologies are estimates: they only order what shapes leave open.
+``unseen_norm``, ``epsilon``, ``groups``, ``unpooled`` in ``resize``, the split of the rare
+activations, and all costs of topologies are estimates: they only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "join": {"up-skip": 36, "skip-up": 13},
     "image_join": {"up-skip": 36, "skip-up": 13},
     "pooling": {"max": 48, "strided": 9, "max-3": 3, "average": 1},
-    "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5},
+    "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5, "unpooled": 2},
     "output_resize": {"bilinear": 3, "nearest": 2, "bilinear-aligned": 1},
     "unused_layer": {"none": 3},
     "norm_place": {"after-convolution": 17, "after-activation": 3},

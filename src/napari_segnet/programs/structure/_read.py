@@ -12,13 +12,13 @@ from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._aliases import aliases_of
 from napari_segnet.programs.structure._branches import side_by_side
 from napari_segnet.programs.structure._facts import facts_of
-from napari_segnet.programs.structure._heads import without_side_heads
+from napari_segnet.programs.structure._heads import without_side_heads, without_twin_decoders
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._nested import nested
 from napari_segnet.programs.structure._parts import Part, parts_of
 from napari_segnet.programs.structure._search import MOST_STATES
 from napari_segnet.programs.structure._sorted import is_sorted, resorted
-from napari_segnet.programs.structure._space import Networks, layout_word
+from napari_segnet.programs.structure._space import Networks, Reading, layout_word
 from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
 from napari_segnet.programs.structure._stacked import topologies
 from napari_segnet.programs.structure._types import Space
@@ -54,7 +54,7 @@ def read_structure(weights: Weights) -> Space:
     shapes = {key: one.shape for key, one in weights.tensors.items() if key not in aliases}
     layers = stored_layers(shapes)
     by_name = is_sorted(layers)
-    layers = resorted(layers) if by_name else layers
+    layers = without_twin_decoders(resorted(layers) if by_name else layers)
     kinds = {
         name: layer.torch.startswith("ConvTranspose")
         for name, layer in weights.layers.items()
@@ -84,7 +84,7 @@ def read_structure(weights: Weights) -> Space:
         # What is named as a shortcut may stand in the way itself, such as before a resizing.
         straight = squeezed(parts_of(units, shortcuts=False), squeezes)
         other = _space(straight, weights, by_name, aliases) if straight is not None else None
-        space = other if other is not None and not _unlikely(other) else space
+        space = other if space is None else space if other is None else space.with_others(other)
     if space is None:
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
         raise _refused(
@@ -106,7 +106,11 @@ def _space(
     found = dict(zip(words, ranked, strict=True))
     numbers = {name: math.prod(one.shape) for name, one in weights.tensors.items()}
     space = Networks(
-        parts=parts, facts=facts, found=found, siblings=siblings, numbers=numbers, aliases=aliases
+        readings=dict.fromkeys(words, Reading(parts=parts, facts=facts)),
+        found=found,
+        siblings=siblings,
+        numbers=numbers,
+        aliases=aliases,
     )
     return space if found and space.first(1) else None
 

@@ -154,8 +154,9 @@ class Search:
             if part.gate is not None:
                 yield from self._gate(state, at, jump)
                 continue
+            known = self._way_of_others(state, part) if len(part.ways) > 1 else None
             for turn, way in enumerate(part.ways):
-                penalty = 2.5 * turn
+                penalty = 2.5 * (turn if known is None else known != way)
                 if way and state.gated >= 0 and state.steps[-1].join == "bridge":
                     continue  # what was just run on a skip connection is joined at once
                 if way:
@@ -164,6 +165,11 @@ class Search:
                     yield from self._shuffled(state, at, jump + penalty)
                     yield from self._straight(state, at, jump + penalty)
                     yield from self._bridge(state, at, jump + penalty)
+
+    def _way_of_others(self, state: State, part: Part) -> bool | None:
+        """Tell if parts of its list that may be either are transposed; None: none has run."""
+        own = (one for one in reversed(state.steps) if self.parts[one.part].series == part.series)
+        return next((one.transposed for one in own if len(self.parts[one.part].ways) > 1), None)
 
     def _straight(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]

@@ -18,7 +18,7 @@ from napari_segnet.programs.structure._topology import Topology
 from napari_segnet.programs.structure._types import Candidate
 from napari_segnet.programs.structure._unusual import unusual
 
-__all__ = ["OTHER", "Networks", "layout_word"]
+__all__ = ["OTHER", "Networks", "Reading", "layout_word"]
 
 MOST_TRIED = 400
 """So many combinations are drawn at most for one list."""
@@ -29,8 +29,8 @@ choice that is the only one in this topology, but not in every other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Networks:
-    """The space; see :class:`~napari_segnet.programs.structure.Space`.
+class Reading:
+    """One way to take the layers of a file together.
 
     Attributes
     ----------
@@ -38,6 +38,20 @@ class Networks:
         Of the file.
     facts : Facts
         What it says besides.
+    """
+
+    parts: Sequence[Part]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The space; see :class:`~napari_segnet.programs.structure.Space`.
+
+    Attributes
+    ----------
+    readings : mapping of str to Reading
+        By layout.
     found : mapping of str to Topology
         By layout, that of the highest prior first.
     siblings : mapping of str to str
@@ -48,14 +62,25 @@ class Networks:
         Tensors that the file holds under a second name -> the name in the graphs.
     """
 
-    parts: Sequence[Part]
-    facts: Facts
+    readings: Mapping[str, Reading]
     found: Mapping[str, Topology]
     siblings: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     _open: dict[str, Open] = field(default_factory=dict)
     _first: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
+
+    def with_others(self, other: Networks) -> Networks:
+        """Return these networks with those of another reading of the same tensors."""
+        found = [*self.found.items(), *other.found.items()]
+        found.sort(key=lambda item: item[1].cost)
+        return Networks(
+            readings={**other.readings, **self.readings},
+            found=dict(found),
+            siblings={**other.siblings, **self.siblings},
+            numbers=self.numbers,
+            aliases=self.aliases,
+        )
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -80,7 +105,8 @@ class Networks:
                 raise ValueError(f"{name} is {words}, not {value!r}")
             chosen[name] = value
         prior = -self._price(layout, chosen)
-        graph = drawn(self.parts, topology, chosen, self.facts)
+        own = self.readings[layout]
+        graph = drawn(own.parts, topology, chosen, own.facts)
         self._check_numbers(graph)
         return Candidate(
             graph=graph,
@@ -132,10 +158,11 @@ class Networks:
     def _price(self, layout: str, choices: Mapping[str, str]) -> float:
         """Return minus the prior; what is not chosen is as is likeliest."""
         topology, possible = self.found[layout], self._possible(layout)
+        own = self.readings[layout]
         return (
             topology.cost
             + sum(cost(n, choices.get(n, values[0]), values) for n, (values, _) in possible.items())
-            + unusual(self.parts, topology, choices, possible, self.facts.strides)
+            + unusual(own.parts, topology, choices, possible, own.facts.strides)
         )
 
     def _check_numbers(self, graph: Graph) -> None:
@@ -168,8 +195,9 @@ class Networks:
         Topologies are assumed: a file proves only what is so in each of them. Nor do strides of
         a pickled module prove that its forward does not pool by a function as well.
         """
-        by_function = (
-            name == "pooling" and self.facts.functional and "pooling" not in self.facts.said
+        facts = [own.facts for own in self.readings.values()]
+        by_function = name == "pooling" and any(
+            one.functional and "pooling" not in one.said for one in facts
         )
         in_each = all(
             self._possible(layout).get(name, ((), ""))[0] == values for layout in self.found
@@ -178,7 +206,8 @@ class Networks:
 
     def _possible(self, layout: str) -> Open:
         if layout not in self._open:
-            possible = dict(open_choices(self.parts, self.found[layout], self.facts))
+            own = self.readings[layout]
+            possible = dict(open_choices(own.parts, self.found[layout], own.facts))
             if layout in self.siblings:
                 own = possible["join"][0][0]
                 other = "add" if own == "none" else "none"

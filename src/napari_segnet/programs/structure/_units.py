@@ -22,6 +22,11 @@ __all__ = ["Unit", "units_of"]
 
 SINGLE = ("bn", "norm", "batchnorm", "batch_norm")
 """Names of the only norm of a module."""
+WIDE, WIDEST_UP = 4, 7
+"""Kernels of transposed convolutions have as many pixels as ``WIDE`` at most as a rule. Wider ones
+are transposed where their bias or their norm has the channels for nothing else."""
+MOST_FREE = 2
+"""So many layers without tensors stand before a block in its ``Sequential`` at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ class Unit:
         and norm, and between its last layer and the next one there; None: no number tells.
     lead : int
         Numbers that are missing before it at the begin of its ``Sequential``.
+    outer : int
+        The same of the ``Sequential`` around its module, in which that stands first.
     """
 
     layer: StoredLayer
@@ -53,6 +60,7 @@ class Unit:
     between: int | None = None
     after: int | None = None
     lead: int = 0
+    outer: int = 0
 
     @property
     def kernel(self) -> tuple[int, ...]:
@@ -110,12 +118,14 @@ def _ways(layer: StoredLayer, kinds: Mapping[str, bool]) -> tuple[bool, ...]:
     if layer.name in kinds:
         return (kinds[layer.name],)
     first, second, *kernel = layer.weight
-    if max(kernel) > 4 or max(kernel) == 1:
+    if max(kernel) > WIDEST_UP or max(kernel) == 1:
         return (False,)
     bias = layer.roles.get("bias")
     ways = [
         way for way, count in ((False, first), (True, second)) if bias is None or bias == (count,)
     ]
+    if max(kernel) > WIDE and bias is not None and False in ways:
+        return (False,)
     if set(kernel) <= {1, 2} and len(ways) > 1:
         ways.reverse()
     return tuple(ways)
@@ -252,6 +262,21 @@ def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[U
                 if not listed:
                     update["after"] = begin - own[-1] - 1
             filled[at] = replace(unit, **update)  # type: ignore[arg-type]
+    return _with_outer(filled, children)
+
+
+def _with_outer(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[Unit]:
+    """Tell of the first unit of each outer ``Sequential`` what its own number leaves free."""
+    met: set[str] = set()
+    filled = []
+    for unit in found:
+        parts, outer = unit.layer.name.split("."), 0
+        for at, part in enumerate(parts[:-1]):
+            around = ".".join(parts[:at])
+            if part.isdecimal() and around not in met:
+                met.add(around)
+                outer = max(outer, int(part) if int(part) == min(children[around]) else 0)
+        filled.append(replace(unit, outer=outer) if 0 < outer <= MOST_FREE else unit)
     return filled
 
 

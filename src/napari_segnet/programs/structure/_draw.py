@@ -21,7 +21,6 @@ from napari_segnet.graph import (
     Reshape,
     ResizeLike,
     Softmax,
-    Unpooling,
 )
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._branches import is_pooled, wide_branches
@@ -46,7 +45,7 @@ from napari_segnet.programs.structure._parts import Part, Squeeze
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
-from napari_segnet.programs.structure._unpooling import UNPOOLED
+from napari_segnet.programs.structure._unpooling import UNPOOLED, unpooling
 from napari_segnet.programs.structure._unusual_blocks import again, inverted, is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
 
@@ -147,8 +146,7 @@ class Drawing:
             self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
         )
         if step.before in POOLS:
-            self.pooled[self.level] = x
-            x = x if strided else self._pooled(x)
+            self.pooled[self.level], x = ("", x) if strided else (x, self._pooled(x))
             self.level += 1
             if step.keeps_pooled:
                 self.answers.append(x)
@@ -195,11 +193,9 @@ class Drawing:
     def _brought_up(self, x: str, level: int, choice: str = "resize") -> str:
         """Resize an answer to that of a level, from the one below."""
         if self.choices[choice] == UNPOOLED:
-            if self.choices.get("pooling") != "max":
-                raise ValueError("values go back to their places only behind a max pooling")
-            factor = self.factors[level]
-            places = Unpooling(kernel=factor, stride=factor)
-            return self.new("unpooling", places, x, self.pooled[level])
+            pooled = self.pooled.get(level, "")
+            places = unpooling(self.factors[level], self.choices.get("pooling"), pooled)
+            return self.new("unpooling", places, x, pooled)
         return self.new("resize", resizing_of(self.choices[choice], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:

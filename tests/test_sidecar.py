@@ -125,3 +125,14 @@ def test_a_choice_is_forgotten_and_a_training_is_not(weights):
     found = identify(weights)
     assert not is_of_a_choice(found)
     assert found.prepare == STEP and found.card == {"title": "mine"}
+
+
+def test_what_a_training_told_outlives_a_choice_beside_it(weights):
+    bare = replace(identify(weights), prepare=(), class_names=(), pixel_size_um={}, card={})
+    path = write_sidecar(bare)
+    content = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**content, "told": {"batch_norm": False}}), "utf-8")
+    keep_choice(identify(weights, TOLD), TOLD)
+    forget_choice(weights)
+    kept = read_sidecar(weights)
+    assert kept is not None and kept.overrides == {"batch_norm": False} and not kept.known

@@ -210,7 +210,7 @@ def forget_choice(path: Path) -> None:
         content["told"] = {n: v for n, v in content["told"].items() if n not in found.known}
         content["known"] = {}
         try:
-            if any(name in content for name in FIELDS):
+            if content["told"] or any(name in content for name in FIELDS):
                 _write(card, content)
             else:  # it holds nothing but the choice
                 card.unlink()

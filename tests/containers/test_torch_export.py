@@ -14,6 +14,7 @@ import torch
 from support import exports
 
 from napari_segnet.containers import open_tree
+from napari_segnet.containers._export_nodes import require_node
 from napari_segnet.containers._export_texts import require_trees
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
@@ -194,3 +195,11 @@ def test_zips_inside_that_cannot_be_read_are_named(
 def test_trees_that_are_described_by_no_json_are_taken(kind: str, context: Any) -> None:
     tree = json.dumps([1, {"type": kind, "context": context, "children_spec": []}])
     require_trees([{"signature": {"in_spec": tree, "out_spec": tree}}])
+
+
+@pytest.mark.parametrize("target", ["_operator.pos", "torch._sym_sqrt", "torch.sym_max"])
+def test_operations_on_lengths_are_known(target: str) -> None:
+    node = {"target": target, "inputs": [], "outputs": [{"as_sym_int": {"as_name": "n"}}]}
+    require_node(node, functional=True)
+    with pytest.raises(ValueError, match="does not give one"):
+        require_node({**node, "outputs": [{"as_tensor": {"name": "x"}}]}, functional=True)

@@ -21,14 +21,14 @@ TRAINING = "TRAINING"
 DIALECTS = frozenset(("", "ATEN", TRAINING, "EDGE"))
 """Rules by which PyTorch checks a program; ExecuTorch has the last one."""
 _NUMBERS = (
-    "eq ne le ge lt gt neg mul add sub floordiv mod pow truediv and_ or_ lshift rshift abs not_"
+    "eq ne le ge lt gt neg mul add sub floordiv mod pow truediv and_ or_ lshift rshift abs not_ pos"
 )
 _FUNCTIONS = frozenset(
     [f"_operator.{name}" for name in (*_NUMBERS.split(), "getitem")]
     + [f"math.{name}" for name in ("trunc", "ceil", "floor")]
 )
 _TORCH = frozenset(
-    "sym_int sym_float sym_ite sym_max sym_min sym_not sym_sqrt sym_sum set_grad_enabled "
+    "sym_int sym_float sym_ite sym_max sym_min sym_not sym_sqrt _sym_sqrt sym_sum set_grad_enabled "
     "_set_grad_enabled _enter_autocast _exit_autocast "
     "_call_custom_autograd_function_in_pre_dispatch cast_symbool_to_symint_guardless "
     "_add_batch_dim _remove_batch_dim _vmap_increment_nesting _vmap_decrement_nesting "
@@ -36,6 +36,8 @@ _TORCH = frozenset(
     "_jvp_decrement_nesting _unwrap_for_grad _enter_dual_level _exit_dual_level".split()
 )
 """Last names of functions of PyTorch that are no operations, and stand in a program."""
+_ON_LENGTHS = ("_operator.", "torch.sym_", "torch._sym_")
+"""How the targets begin that compute with lengths; ``_operator.getitem`` does not."""
 _OWN = "#"
 """How the targets begin that other packages resolve."""
 _PLACED, _NAMED = 1, 2
@@ -95,7 +97,7 @@ def require_node(node: Mapping[str, Any], *, functional: bool) -> None:
         last = target.rpartition(".")[2]
         if target not in _FUNCTIONS and not (target.startswith("torch.") and last in _TORCH):
             raise LaterSchema(f"there is no operation {target[:60]!r}")
-        if target.startswith(("_operator.", "torch.sym_")) and target != "_operator.getitem":
+        if target.startswith(_ON_LENGTHS) and target != "_operator.getitem":
             _require_length(node["outputs"])
             return
     _require_results(node["outputs"])

@@ -18,6 +18,7 @@ _BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enu
 _LONGEST = 10
 """Digits of the number of a constant."""
 _TEXTS = frozenset(("__parameters__", "__buffers__"))
+_TEXT, _DEVICE = Type("str"), Type("Device")
 _MODE, _YES = "training", Type("bool")
 """What each module is told when it is trained or evaluated."""
 _PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
@@ -118,9 +119,14 @@ class ScriptCode:
                         )
 
     def _fits(self, have: Type, want: Type) -> bool:
-        """Tell if a module may have a value; a class may be an interface of others."""
+        """Tell if a module may have a value; a class may be an interface of others.
+
+        Files hold devices by their names, which are read as texts.
+        """
         known = self.classes.get(have.name)
-        return (known is not None and known.open) or fits(have, want, convert=False)
+        inner = want.args[0] if want.name == "Optional" else want
+        named = have == _TEXT and inner == _DEVICE
+        return (known is not None and known.open) or named or fits(have, want, convert=False)
 
     def type(self, node: ast.expr | None) -> Type:
         """Return what an annotation says."""
@@ -131,11 +137,12 @@ class ScriptCode:
         """Return the type of a value by its whole name; raises ``ValueError`` for none."""
         first, _, rest = name.partition(".")
         if first == "CONSTANTS":
-            number = rest.removeprefix("c")
+            place, _, inside = rest.partition(".")  # an object may be a constant of frozen code
+            number = place.removeprefix("c")
             known = number.isascii() and number.isdigit() and len(number) < _LONGEST
             if not known or int(number) >= len(self.constants):
-                raise self.refuse(f"there is no constant {rest}")
-            return self.constants[int(number)]
+                raise self.refuse(f"there is no constant {place}")
+            return ANY if inside else self.constants[int(number)]
         elif first == "__torch__":
             known = name in self.functions or name in self.classes
             if not known and not name.startswith("__torch__.torch.classes."):

@@ -21,7 +21,6 @@ from napari_segnet.graph import (
     Reshape,
     ResizeLike,
     Softmax,
-    Unpooling,
 )
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._branches import is_pooled, wide_branches
@@ -46,7 +45,7 @@ from napari_segnet.programs.structure._parts import Part, Squeeze
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
-from napari_segnet.programs.structure._unpooling import UNPOOLED
+from napari_segnet.programs.structure._unpooling import UNPOOLED, unpooling
 from napari_segnet.programs.structure._unusual_blocks import again, inverted, is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
 
@@ -147,8 +146,7 @@ class Drawing:
             self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
         )
         if step.before in POOLS:
-            self.pooled[self.level] = x
-            x = x if strided else self._pooled(x)
+            self.pooled[self.level], x = ("", x) if strided else (x, self._pooled(x))
             self.level += 1
             if step.keeps_pooled:
                 self.answers.append(x)
@@ -195,7 +193,9 @@ class Drawing:
     def _brought_up(self, x: str, level: int, choice: str = "resize") -> str:
         """Resize an answer to that of a level, from the one below."""
         if self.choices[choice] == UNPOOLED:
-            return _put_back(self, x, level)
+            pooled = self.pooled.get(level, "")
+            places = unpooling(self.factors[level], self.choices.get("pooling"), pooled)
+            return self.new("unpooling", places, x, pooled)
         return self.new("resize", resizing_of(self.choices[choice], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
@@ -367,15 +367,6 @@ class Drawing:
     def _norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self._layer(layer, operation, x)
-
-
-def _put_back(drawing: Drawing, x: str, level: int) -> str:
-    """Draw what puts values back to where the pooling of a level found them."""
-    if drawing.choices.get("pooling") != "max":
-        raise ValueError("values go back to their places only behind a max pooling")
-    factor = drawing.factors[level]
-    places = Unpooling(kernel=factor, stride=factor)
-    return drawing.new("unpooling", places, x, drawing.pooled[level])
 
 
 def _weighed(drawing: Drawing, x: str, part: Part) -> str:

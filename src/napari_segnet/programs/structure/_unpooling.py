@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from napari_segnet.graph import Unpooling
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Topology
 
-__all__ = ["UNPOOLED", "can_unpool"]
+__all__ = ["UNPOOLED", "can_unpool", "unpooling"]
 
 UNPOOLED = "unpooled"
 """The value of the choice ``resize``."""
@@ -33,3 +34,16 @@ def can_unpool(parts: Sequence[Part], topology: Topology) -> bool:
         level += LEVELS[step.before] - step.rises
         channels = parts[step.part].outputs(step.transposed)
     return topology.level == 0
+
+
+def unpooling(factor: tuple[int, ...], pooling: str | None, pooled: str) -> Unpooling:
+    """Return what undoes a pooling by a factor; ``pooled`` is empty where none was run.
+
+    Raises
+    ------
+    ValueError
+        If no max pooling whose windows are apart was run.
+    """
+    if pooling != "max" or not pooled:
+        raise ValueError("values go back to their places only behind a max pooling")
+    return Unpooling(kernel=factor, stride=factor)

@@ -60,8 +60,7 @@ class SegmentForm(Dock):
         wishes : Preferences
             What the user wants by default.
         """
-        self.message = MessageBar()
-        chosen = chosen_network(viewer)
+        self.message, chosen = MessageBar(), chosen_network(viewer)
         self.network = NetworkBox(session, chosen, wishes.folder, request)
         self.weights, self.card, self.proof = (
             getattr(self.network, name) for name in ("weights", "card", "proof")

@@ -1,0 +1,64 @@
+"""TorchScript: what modules and constants may be."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from napari_segnet.containers import open_tree
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning",
+                                        "ignore:.*torch.jit:DeprecationWarning")  # fmt: skip
+
+
+class Placed(nn.Module):
+    """Keeps devices, as modules do that make tensors of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+        self.device = torch.device("cpu")
+        self.other = torch.jit.Attribute(torch.device("cuda", 1), torch.device | None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.conv(x.to(self.device))
+        return y
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.count = 3
+
+    def more(self) -> int:
+        self.count += 1
+        return self.count
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+        self.counter = torch.jit.script(Counter)()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.conv(x) * self.counter.more()
+        return y
+
+
+def test_a_module_may_hold_devices(tmp_path: Path) -> None:
+    torch.jit.script(Placed()).save(str(tmp_path / "net.pt"))
+    assert "conv" in str(open_tree(tmp_path / "net.pt").root)
+
+
+def test_an_object_may_be_a_constant_of_frozen_code(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.jit.freeze(torch.jit.script(Counting().eval())).save(str(path))
+    with zipfile.ZipFile(path) as archive:
+        code = [archive.read(name) for name in archive.namelist() if name.endswith(".py")]
+    assert any(re.search(rb"CONSTANTS\.c\d+\)?\.", one) for one in code)
+    assert open_tree(path).root

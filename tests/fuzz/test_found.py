@@ -2673,3 +2673,101 @@ def test_much_code_in_a_small_file(tmp_path: Path) -> None:
     assert path.stat().st_size < 2**20
     with pytest.raises(BrokenWeightsError, match="bytes of code, which no network of its size has"):
         open_tree(path)
+
+
+@pytest.mark.parametrize("held", ["UntypedStorage", "uint16"])
+def test_an_old_file_of_numbers_without_their_kind(held: str, tmp_path: Path) -> None:
+    """``torch.save`` writes it, and ``torch.load`` does not open it; since 1.6 both do."""
+    value = torch.ones(3).untyped_storage() if held == "UntypedStorage" else torch.ones(3).short()
+    value = value.view(torch.uint16) if isinstance(value, torch.Tensor) else value
+    old = tmp_path / "a.pth"
+    torch.save({"a": value}, old, _use_new_zipfile_serialization=False)
+    with pytest.raises(AttributeError, match="dtype"):
+        torch.load(old)
+    with pytest.raises(UnsupportedWeightsError, match="without their kind"):
+        open_tree(old)
+    torch.save({"a": value}, tmp_path / "b.pth")
+    open_tree(tmp_path / "b.pth")
+
+
+@pytest.mark.parametrize("new", [b"torch\nFloat", b"torch.nn\nUntypedStorage"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_storage_of_what_is_none(new: bytes, zipped: bool, tmp_path: Path) -> None:
+    path, old = tmp_path / "a.pth", b"torch\nFloatStorage"
+    torch.save({"a": torch.ones(3)}, path, _use_new_zipfile_serialization=zipped)
+    open_tree(path)
+    if zipped:
+        with zipfile.ZipFile(path) as file:
+            parts = [(name, file.read(name)) for name in file.namelist()]
+        assert any(old in data for _, data in parts)
+        packed(path, [(name, data.replace(old, new)) for name, data in parts])
+    else:
+        assert old in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(AttributeError):
+        torch.load(path, weights_only=False)
+    with pytest.raises(BrokenWeightsError, match="kind of storage"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(f"float8_{kind}" for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")),
+        *("uint16", "uint32", "uint64", "complex32", "bfloat16", "complex128"),
+    ],
+)
+def test_all_kinds_of_numbers_of_torchscript(kind: str, tmp_path: Path) -> None:
+    class Holding(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            raw = torch.arange(8 * 16, dtype=torch.uint8).remainder(64)
+            self.register_buffer("held", raw.view(getattr(torch, kind)))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image
+
+    made = Holding()
+    torch.jit.script(made).save(str(tmp_path / "a.pt"))
+    torch.jit.load(tmp_path / "a.pt")
+    found = open_tree(tmp_path / "a.pt").root["held"]
+    assert found.dtype == kind
+    assert torch.equal(found.load().view(torch.uint8), made.held.view(torch.uint8))
+
+
+@pytest.mark.parametrize("part", ["constants", "data"])
+@pytest.mark.parametrize(
+    "odd",
+    [b"\x89", b"N", b"K\x01", b"]", b"}", b"ctorch.jit._pickle\nbuild_intlist\n](K\x01e\x85R"],
+)
+def test_a_list_of_torchscript_that_is_something_else(
+    part: str, odd: bytes, tmp_path: Path
+) -> None:
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "a.pt"))
+    with zipfile.ZipFile(tmp_path / "a.pt") as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    changed = [(n, b"\x80\x02" + odd + b"." if n.endswith(f"/{part}.pkl") else d) for n, d in parts]
+    path = packed(tmp_path / "b.pt", changed)
+    with pytest.raises(RuntimeError, match=r"isTuple|isObject"):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=r"no tuple|without a module"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("rows", [7, 33])
+def test_differences_of_pixels_that_are_not_compressed(rows: int, tmp_path: Path) -> None:
+    """libtiff adds none of them up, and tifffile those of all rows if they are in one piece."""
+    import tifffile
+
+    data, path = np.arange(33 * 40, dtype="u1").reshape(33, 40), tmp_path / "a.tif"
+    tifffile.imwrite(path, data, rowsperstrip=rows, extratags=[(316, 3, 1, 2, True)])
+    assert np.array_equal(np.asarray(open_image(path).data), data)
+    with path.open("r+b") as file:
+        text = file.read()
+        file.seek(text.index(struct.pack("<HHI", 316, 3, 1)))
+        file.write(struct.pack("<H", 317))
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].predictor == 2
+        assert not np.array_equal(file.asarray(), data)
+    with pytest.raises(ImageError, match="tag 317"):
+        open_image(path)

@@ -56,20 +56,36 @@ _STORAGE_DTYPES = {
     "QInt32": "qint32",
     "QUInt4x2": "quint4x2",
     "QUInt2x4": "quint2x4",
-    "Untyped": "uint8",
 }
+"""Kinds of storages that have a kind of numbers; ``torch.storage._storage_type_to_dtype_map``."""
+_NO_OTHERS: Mapping[str, str] = {}
 _DATES = (datetime.date, datetime.time, datetime.timedelta)
 _KEYS = (str, int, float, bytes, type(None), complex, Named, Inert, *_DATES)
 _MAX_KEY_PARTS = 1000
 _MAX_DIGITS = 100
 
 
-def storage_dtype(kind: Any) -> str:
-    """Return torch's name of the numbers in a storage class such as ``FloatStorage``."""
-    name = kind.short.removesuffix("Storage") if isinstance(kind, Named) else ""
-    if name not in _STORAGE_DTYPES:
-        raise ValueError(f"the kind of storage {kind} is unknown")
-    return _STORAGE_DTYPES[name]
+def storage_dtype(kind: Any, others: Mapping[str, str] = _NO_OTHERS) -> str:
+    """Return torch's name of the numbers in a storage class such as ``FloatStorage``.
+
+    Parameters
+    ----------
+    kind : Any
+        What a file names as the class.
+    others : mapping of str to str
+        Kinds of numbers by the whole names of classes that this format alone knows.
+
+    Raises
+    ------
+    ValueError
+        If the format has no such class.
+    """
+    if isinstance(kind, Named):
+        if str(kind) in others:
+            return others[str(kind)]
+        if is_storage(kind.short):
+            return _STORAGE_DTYPES[kind.short.removesuffix("Storage")]
+    raise ValueError(f"the kind of storage {kind} is unknown")
 
 
 def is_kind(name: str) -> bool:

@@ -12,7 +12,8 @@ from napari_segnet.containers._rebuild import storage_dtype
 from napari_segnet.containers._storage import ITEMSIZE, Place, Region, Storage, foreign
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
-from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.containers.torch_zip import BYTES
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["TorchLegacy"]
@@ -77,6 +78,12 @@ class _Blocks:
         key, _device, count, view = rest
         if not isinstance(key, str) or type(count) is not int or count < 0:
             raise ValueError("a storage has no name")
+        if str(kind) in BYTES:
+            raise UnsupportedWeightsError(
+                "A file in the format of PyTorch before 1.6 holds numbers without their kind "
+                "(UntypedStorage), which PyTorch itself does not open. Save the network again "
+                "without _use_new_zipfile_serialization=False."
+            )
         dtype = storage_dtype(kind)
         if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
             raise ValueError("a storage has two sizes")

@@ -50,6 +50,16 @@ NAMES = re.compile(
     r"|builtins complex|collections OrderedDict"
 )
 """Classes of its own, and what that reader makes of others."""
+KINDS = {
+    **{f"UInt{bits}": f"uint{bits}" for bits in (16, 32, 64)},
+    **{f"Float8_{kind}": f"float8_{kind}" for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz")},
+    **{"Float8_e8m0fnu": "float8_e8m0fnu", "ComplexHalf": "complex32"},
+}
+STORAGES = {f"torch.{name}Storage": kind for name, kind in KINDS.items()}
+"""Classes of storages that TorchScript alone names: it has one for each kind of numbers.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/ScalarType.h
+"""
 OWN = "__torch__."
 """How the names of classes begin that the file defines."""
 MOST_MODULES = 100_000
@@ -82,7 +92,7 @@ class TorchScript:
         for part in ("data", "constants"):
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
-            storages.known_devices = True
+            storages.known_devices, storages.others = True, STORAGES
             stream = archive.stream(data)
             stream.known, stream.names, stream.alone = OPERATIONS, NAMES, True
             if not data.startswith(BEGIN):
@@ -90,12 +100,14 @@ class TorchScript:
             found[part] = unpickle(stream, path.name, storages.get)
         require_version(archive, folder)
         module, constants = found["data"], found["constants"]
-        if not isinstance(module, Inert):
+        if not isinstance(module, Inert) or not module.name.startswith(OWN):
             raise BrokenWeightsError(
                 f"{path.name} is a TorchScript program without a module. Save the network again."
             )
+        if not isinstance(constants, tuple):
+            raise BrokenWeightsError(_damaged(path, "its constants.pkl is no tuple"))
         root = dict(_tensors(module))
-        fixed = list(constants) if isinstance(constants, list | tuple) else []
+        fixed = list(constants)
         root |= {f"CONSTANTS.c{i}": c for i, c in enumerate(fixed) if isinstance(c, TensorRef)}
         budget = Budget.of_file(archive.length)
         try:

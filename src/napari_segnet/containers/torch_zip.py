@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import UTF8, Archive, names
 from napari_segnet.errors import BrokenWeightsError
 
-__all__ = ["ORDERS", "VERSIONS", "Storages", "TorchZip", "require_version"]
+__all__ = ["BYTES", "ORDERS", "VERSIONS", "Storages", "TorchZip", "require_version"]
 
 SMALL_BYTES = 2**16
 MOST_DIGITS = 19
@@ -29,6 +30,11 @@ VERSIONS = (".data/version", "version")
 ORDERS = ("little", "big")
 """The byte orders that ``torch.load`` knows."""
 
+BYTES = {f"{module}.UntypedStorage": "uint8" for module in ("torch", "torch.storage")}
+"""Storages of bytes: tensors of newer kinds of numbers say themselves what those are.
+
+``torch.save`` writes them into files of the format before 1.6, too, and ``torch.load`` opens none.
+"""
 UNCHECKED = (
     "{name} stores no checksums (they are all zero), so a damage of its numbers could not be seen."
 )
@@ -142,6 +148,8 @@ def _folder(found: Any) -> str | None:
 class Storages:
     """Answers the pickle's persistent ids ``("storage", class, key, device, length)``."""
 
+    others: Mapping[str, str] = BYTES
+    """Classes of storages that this format knows beside those of all; TorchScript has its own."""
     known_devices = False
     """Whether a device must be one that PyTorch knows: TorchScript asks for that alone."""
 
@@ -163,7 +171,7 @@ class Storages:
             raise ValueError("the device of a storage is not a text")
         if self.known_devices:
             torch_device(device)
-        dtype = storage_dtype(kind)
+        dtype = storage_dtype(kind, self.others)
         if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
             raise ValueError("a storage has two sizes")
         place = self.places.get(key)

@@ -18,7 +18,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.readers._tiff_pixels import grid
 from napari_segnet.readers._views import FirstSamples
 
-__all__ = ["complaint_notes", "imagej_planes", "present_planes", "require_pixels"]
+__all__ = ["complaint_notes", "imagej_planes", "present_planes", "require_coding", "require_pixels"]
 
 STRUCTURE = {
     256: "ImageWidth", 257: "ImageLength", 258: "BitsPerSample", 259: "Compression",
@@ -97,6 +97,25 @@ def _bad_tag(path: Path, code: int) -> ImageError:
     )
 
 
+def require_coding(path: Path, page: Any) -> None:
+    """Refuse a compression or a predictor that pixels of this kind cannot have.
+
+    Differences of pixels that are not compressed are added up along each row, across all rows,
+    or not at all, which depends on the program: TIFF 6.0 has them with LZW alone.
+
+    Raises
+    ------
+    ImageError
+        If the values would be other numbers elsewhere.
+    """
+    if page.compression in FAX and page.bitspersample != 1:
+        raise _bad_tag(path, 259)
+    if page.predictor in OF_FLOATS and page.dtype is not None and page.dtype.kind != "f":
+        raise _bad_tag(path, 317)
+    if page.predictor != 1 and page.compression == UNCOMPRESSED:
+        raise _bad_tag(path, 317)
+
+
 def _require_strips(path: Path, series: Any) -> None:
     """Refuse strips that have a place and no bytes: of those left out GDAL writes neither."""
     for frame in () if series.keyframe.is_tiled else _pages(series):
@@ -125,10 +144,6 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
             raise _bad_tag(path, code)
         if int(tag.dtype) not in WHOLE_NUMBERS or (counts and tag.count not in counts):
             raise _bad_tag(path, code)
-    if page.compression in FAX and page.bitspersample != 1:
-        raise _bad_tag(path, 259)
-    if page.predictor in OF_FLOATS and page.dtype is not None and page.dtype.kind != "f":
-        raise _bad_tag(path, 317)
     need = 1 if page.is_final else math.prod(grid(page))
     missing = total = surplus = 0
     for number, frame in enumerate(_pages(series)):

@@ -23,6 +23,7 @@ from napari_segnet.readers._tiff_whole import (
     complaint_notes,
     imagej_planes,
     present_planes,
+    require_coding,
     require_pixels,
 )
 from napari_segnet.readers._views import Turned
@@ -193,6 +194,7 @@ def _pixels(path: Path, series: Any, stamp: Stamp, level: int = 0) -> Any:
     from napari_segnet.readers._tiff_pixels import TiffPixels
 
     page = series.keyframe
+    require_coding(path, page)
     if series.dataoffset is not None and page.is_final and not series.is_multifile:
         dtype = np.dtype(series.dtype).newbyteorder(series.parent.byteorder)
         _check_end(path, series.dataoffset + series.size * dtype.itemsize)

@@ -452,6 +452,18 @@ def test_graphs_that_onnx_refuses(nodes: list[bytes], why: str, tmp_path: Path) 
         open_tree(tmp_path / "a.onnx")
 
 
+def test_types_in_attributes_of_onnx_that_are_no_messages(tmp_path: Path) -> None:
+    for content, refused in ((b"", False), (b"\x6e\x01", True)):  # field 13 of the kind 6
+        made = node("Conv", ["image", "w"], "out", **CONV)
+        made += onnx_files.part(5, onnx_files.attribute("group", 1) + onnx_files.part(14, content))
+        path = onnx_files.network(tmp_path / "a.onnx", [made], {"w": np.ones((3, 2, 1, 1), "f4")})
+        if refused:
+            with pytest.raises(BrokenWeightsError, match="which nobody writes"):
+                open_tree(path)
+        else:
+            open_tree(path)
+
+
 def test_attributes_in_onnx_that_are_not_of_their_kind(tmp_path: Path) -> None:
     attribute = onnx_files.attribute("group", 1)
     data = onnx(tmp_path / "a.onnx").read_bytes()

@@ -31,6 +31,8 @@ UNREAD: Mapping[int, Mapping[int, Any]] = {14: {2: PAIR}, 16: PAIR}
 """Messages in a graph that nobody reads: notes on quantisation, properties."""
 UNREAD_OF_NODE, UNREAD_OF_VALUE, UNREAD_OF_MODEL = (9, 10), (4,), (20, 26)
 """Messages in a node, in an input or output, and in the file."""
+UNREAD_OF_ATTRIBUTE = (14, 15, 22, 23)
+"""Messages in an attribute: types and sparse tensors."""
 LONGEST_TEXT = 10_000
 """Letters of documentation that are kept."""
 
@@ -280,6 +282,8 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
             kind = message.whole(one)
         elif one.number in _READ:
             values.setdefault(one.number, []).extend(_read(message, one, count))
+        elif one.number in UNREAD_OF_ATTRIBUTE:
+            message.inside(one).walk({})
     if values and (kind or count.typed) and set(values) != {_FIELDS.get(kind)}:
         raise ValueError(f"the attribute {name[:80]!r} is not of the kind that it says")
     number = _FIELDS.get(kind)

@@ -8,8 +8,9 @@ with.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,6 @@ __all__ = [
 FORMAT = 1
 FIELDS = ("prepare", "class_names", "pixel_size_um", "card")
 """Fields of a checkpoint that it holds."""
-CHOSEN = "chosen by you"
-"""How the reason of a fact that a user chose begins."""
 GRAPH = "graph"
 """Follows from the other hyper-parameters and the file; cards of earlier versions may hold it."""
 
@@ -148,7 +147,7 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
         If what lies there cannot be understood.
     """
     path = sidecar_path(checkpoint.path)
-    choice = Known(source="told", why=f"{CHOSEN}, kept in {path.name}")
+    choice = Known(source="told", why=f"chosen by you, kept in {path.name}")
     facts = {
         name: fact if fact.source == "decided" else choice
         for name, fact in checkpoint.known.items()
@@ -183,8 +182,14 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
 
 
 def is_of_a_choice(checkpoint: Checkpoint) -> bool:
-    """Tell if something of a network was chosen by a user, and kept for the next time."""
-    return any(known.why.startswith(CHOSEN) for known in checkpoint.known.values())
+    """Tell if something of a network was chosen by a user, and kept for the next time.
+
+    Raises
+    ------
+    SettingsError
+        If a card cannot be understood.
+    """
+    return any(found.known for _, found in _cards(checkpoint.path))
 
 
 def forget_choice(path: Path) -> None:
@@ -202,9 +207,8 @@ def forget_choice(path: Path) -> None:
     SettingsError
         If a card cannot be understood.
     """
-    for card in (sidecar_path(path), _in_user_folder(file_sha256(path))):
-        found = _read(card, path)
-        if found is None or not found.known:
+    for card, found in _cards(path):
+        if not found.known:
             continue
         content = parsed_json(card.read_bytes())
         content["told"] = {n: v for n, v in content["told"].items() if n not in found.known}
@@ -249,17 +253,24 @@ def read_sidecar(path: Path) -> Sidecar | None:
     SettingsError
         If it cannot be understood.
     """
-    beside = _read(sidecar_path(path), path)
-    if not (data_folder() / "cards").is_dir():
-        return beside  # nothing is kept there, so no file needs to be hashed
-    try:
-        own = _read(_in_user_folder(file_sha256(path)), path)
-    except WeightsError:
-        return beside  # no file that could be hashed; whoever opens it says so
-    if own is None or beside is None:
-        return own or beside
+    found = [one for _, one in _cards(path)]
+    if len(found) < 2:
+        return found[0] if found else None
+    beside, own = found
     names = (*FIELDS, "overrides")
     return replace(own, **{name: getattr(own, name) or getattr(beside, name) for name in names})
+
+
+def _cards(path: Path) -> Iterator[tuple[Path, Sidecar]]:
+    """Yield the cards of a weights file that are there: beside it, and in the user's folder."""
+    places = [sidecar_path(path)]
+    if (data_folder() / "cards").is_dir():  # else nothing is kept there, and no file is hashed
+        with contextlib.suppress(WeightsError):  # whoever opens it says so
+            places.append(_in_user_folder(file_sha256(path)))
+    for card in places:
+        found = _read(card, path)
+        if found is not None:
+            yield card, found
 
 
 def _read(card: Path, path: Path) -> Sidecar | None:

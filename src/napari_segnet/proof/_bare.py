@@ -162,7 +162,7 @@ def _known_as(
             known[name] = Known(source="assumed", why=one.why.get(name, ""))
     known |= {name: before.known[name] for name in KEPT if name in before.known}
     if "layout" in made.known:
-        known["graph"] = replace(made.known["graph"], source=known["layout"].source)
+        known["graph"] = known["layout"]
     return replace(
         made,
         prepare=before.prepare,

@@ -43,8 +43,7 @@ def test_settings_of_another_network_are_named_and_reset(dock, qtbot, tmp_path):
     choose(dock, qtbot, path)
     assert not dock.message.isHidden()
     said = dock.message.text.text()
-    assert said.startswith("These settings stay as you set them for ")
-    assert said.endswith(": normalise z-score, threshold 0.07.")
+    assert said == "Settings from before are still in use: normalise z-score, threshold 0.07."
     assert settings.value("auto").normalize == "z-score"
     qtbot.mouseClick(dock.message.action, Qt.MouseButton.LeftButton)
     assert settings.value("auto").normalize == "auto"

@@ -52,7 +52,8 @@ def without_twin_decoders(layers: Sequence[StoredLayer]) -> tuple[StoredLayer, .
         if role(name) == DECODER and len(kernels) >= LEAST_LEVELS:
             if max(kernels[0][:2]) >= NARROWS * min(kernels[-1][:2]):
                 shapes = tuple(
-                    (one.name.split(name, 1)[1], one.roles.get("weight", ())) for one in own
+                    (".".join(one.name.split(".")[shared + 1 :]), one.roles.get("weight", ()))
+                    for one in own
                 )
                 alike.setdefault(shapes, []).append(name)
     twins = next((names for names in alike.values() if len(names) > 1), [])

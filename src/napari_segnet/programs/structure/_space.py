@@ -71,12 +71,14 @@ class Networks:
     _first: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
 
     def with_others(self, other: Networks) -> Networks:
-        """Return these networks with those of another reading of the same tensors."""
-        found = [*self.found.items(), *other.found.items()]
-        found.sort(key=lambda item: item[1].cost)
+        """Return these networks with those of another reading of the same tensors.
+
+        A layout that both have is that of this one.
+        """
+        found = {**other.found, **self.found}
         return Networks(
             readings={**other.readings, **self.readings},
-            found=dict(found),
+            found=dict(sorted(found.items(), key=lambda item: item[1].cost)),
             siblings={**other.siblings, **self.siblings},
             numbers=self.numbers,
             aliases=self.aliases,

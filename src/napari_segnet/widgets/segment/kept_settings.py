@@ -56,9 +56,7 @@ class KeptSettings(QObject):
         if before is None or before == checkpoint.path:
             return
         if words := self._in_words(checkpoint):
-            self._message.offer(
-                f"These settings stay as you set them for {before.name}: {words}.", BUTTON, RESET
-            )
+            self._message.offer(f"Settings from before are still in use: {words}.", BUTTON, RESET)
 
     def _in_words(self, checkpoint: Checkpoint) -> str:
         """Return what the user set of that which this network uses."""

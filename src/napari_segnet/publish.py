@@ -25,7 +25,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import OutputError
 from napari_segnet.families import MapFamily
 from napari_segnet.image import Image
-from napari_segnet.packages._written_axes import WrittenAxes, shared_px, steady
+from napari_segnet.packages._written_axes import WrittenAxes, shared_px
 from napari_segnet.packages.bioimageio import preprocessing
 from napari_segnet.plan.input import recipe
 from napari_segnet.prepare import fit, parse_normalizer
@@ -360,7 +360,7 @@ def _test_image(checkpoint: Checkpoint, steps: int) -> npt.NDArray[np.float32]:
     """Return ``(1, c, [z,] y, x)``: smooth bright spots on noise, 0 to 255; larger by steps."""
     from scipy.ndimage import gaussian_filter
 
-    size = steady(checkpoint.size)
+    size = checkpoint.size.steady()
     wanted = [
         max(least, 2 * edge + 8)
         for least, edge in zip(TEST_PX[checkpoint.ndim], shared_px(checkpoint), strict=True)

@@ -17,7 +17,7 @@ from support.whole import own_answer
 
 from napari_segnet.__main__ import main
 from napari_segnet.checkpoint import Checkpoint, PrepareStep
-from napari_segnet.engines.torch import TorchEngine, identify
+from napari_segnet.engines.torch import identify
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings, predict
@@ -220,14 +220,29 @@ def test_mirror_images_are_turned_back_and_averaged(tile_px):
     assert np.abs(again.answer.data - mean).max() <= 1e-5
 
 
-def test_mirror_images_are_refused_where_the_place_counts(monkeypatch):
-    name = next(one for one in FLAT if NETS[one].kind is Segnet)
-    network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
-    monkeypatch.setattr(TorchEngine, "depends_on_offset", True)
-    with pytest.raises(SettingsError, match=r"depends on the position in the image.*mirror=auto"):
-        run(predict(network, image, settings(mirror="yes")))
-    advised = replace(network, card={"mirror": "yes"})
-    assert "mirrored" not in run(predict(advised, image, settings())).origin.engine
+@pytest.mark.parametrize("name", FLAT)
+def test_tiles_of_mirror_images_equal_the_whole_at_any_size(name):
+    # Networks that pad by themselves, or to the size of a skip, or that look at their place, too.
+    pixels, network = picture(name, (101, 75)), checkpoint_of(name)
+
+    def maps(shown, **how):
+        return run(predict(network, image_of(np.ascontiguousarray(shown)), settings(**how)))
+
+    whole = maps(pixels, mirror="yes").answer.data
+    tiles = maps(pixels, mirror="yes", tile_px=(32,))
+    assert tiles.origin.engine["tiles"] > 4
+    assert np.abs(tiles.answer.data - whole).max() <= 1e-4
+    # Of a size that no pooling leaves pixels of, that is the mean of four answers.
+    more = [n - m for n, m in zip(steady_lengths(network, (101, 75)), (101, 75), strict=True)]
+    padded = np.pad(pixels, ((0, 0), (0, more[0]), (0, more[1])), mode="reflect")
+    ways = [(), (-1,), (-2,), (-2, -1)]
+    mean = np.mean([np.flip(maps(np.flip(padded, w)).answer.data, w) for w in ways], axis=0)
+    if not any(network.size.loss):  # the frame of these pads on all sides
+        assert np.abs(whole - mean[:, :101, :75]).max() <= 1e-4
+
+
+def steady_lengths(network: Checkpoint, lengths: tuple[int, int]) -> tuple[int, ...]:
+    return tuple(n + -n % s for n, s in zip(lengths, network.size.stride, strict=True))
 
 
 @pytest.mark.parametrize("how", [{}, {"tile_px": (32,)}, {"maps": "float16"}])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
@@ -137,6 +138,21 @@ class Size:
             need = max(n + lost, low)
             sizes.append(need + (r - need) % m)
         return tuple(sizes)
+
+    def steady(self, axes: int | None = None) -> Size:
+        """Return the allowed sizes of which no pooling leaves pixels over.
+
+        Of these, a tile that begins at a multiple of the stride also ends at one of the mirror
+        image.
+
+        Parameters
+        ----------
+        axes : int, optional
+            Only the last so many axes; the others remain as they are. Default: all.
+        """
+        kept = 0 if axes is None else len(self.multiple) - axes
+        wider = map(math.lcm, self.multiple[kept:], self.stride[kept:])
+        return replace(self, multiple=(*self.multiple[:kept], *wider))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

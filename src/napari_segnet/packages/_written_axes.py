@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from napari_segnet.checkpoint import Checkpoint, Size
+from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["WrittenAxes", "shared_px", "steady"]
+__all__ = ["WrittenAxes", "shared_px"]
 
 LARGEST_HALO = 256
 """Wider halos are left out: programs that cut tiles would have to make them too large."""
@@ -24,7 +23,7 @@ class WrittenAxes:
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return those of the image."""
-        size, rows = steady(self.checkpoint.size), []
+        size, rows = self.checkpoint.size.steady(), []
         # The specification wants something to be left between the halos.
         least = size.next_allowed(tuple(2 * edge + 1 for edge in self._halo()))
         for place, name in enumerate("zyx"[-self.checkpoint.ndim :]):
@@ -77,11 +76,5 @@ def shared_px(checkpoint: Checkpoint) -> tuple[int, ...]:
     halo = checkpoint.halo_px
     if halo is None or max(halo) > LARGEST_HALO:
         return (0,) * checkpoint.ndim
-    multiple = steady(checkpoint.size).multiple
+    multiple = checkpoint.size.steady().multiple
     return tuple(-(-edge // step) * step for edge, step in zip(halo, multiple, strict=True))
-
-
-def steady(size: Size) -> Size:
-    """Return sizes whose poolings leave nothing over: what pads by itself is traced with none."""
-    multiple = tuple(map(math.lcm, size.multiple, size.stride))
-    return replace(size, multiple=multiple)

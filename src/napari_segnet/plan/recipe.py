@@ -97,7 +97,12 @@ def stands_mirrors(checkpoint: Checkpoint) -> bool:
 
 
 def mirrored(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
-    """Tell if planes are also shown turned over: the user's word, else that of the training."""
+    """Tell if planes are also shown turned over: the user's word, else that of the training.
+
+    Never where the answer cannot be turned back.
+    """
+    if not stands_mirrors(checkpoint):
+        return False
     if settings.mirror != "auto":
         return settings.mirror == "yes"
     return checkpoint.card.get("mirror") == "yes"

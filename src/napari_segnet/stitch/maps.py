@@ -185,8 +185,10 @@ def _answer(
     engine: Engine, tasks: Sequence[TileTask], blocks: npt.NDArray[np.float32], precision: str
 ) -> npt.NDArray[np.float32]:
     first = tasks[0]
-    maps = partial(engine.maps, precision=precision, offset=first.offset, whole=first.frame.size)
-    return mean_of_mirrors(maps, blocks) if first.mirrored else maps(blocks)
+    maps = partial(engine.maps, precision=precision, whole=first.frame.size)
+    if first.mirrored:
+        return mean_of_mirrors(maps, blocks, first.offset, first.frame.size)
+    return maps(blocks, offset=first.offset)
 
 
 def blend_weight(shape: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -15,10 +15,9 @@ from napari_segnet.answers.maps.first import InView
 from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.answers.maps.uncertainty import probabilities
 from napari_segnet.engines import Engine
-from napari_segnet.errors import Remedy, SegnetError, SettingsError
+from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult
-from napari_segnet.plan.input import mirrored as is_mirrored
-from napari_segnet.plan.input import stands_mirrors
+from napari_segnet.plan.input import mirrored
 from napari_segnet.plan.kept import KeptRun, UnitBlocks, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
@@ -69,7 +68,8 @@ def _run(
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
     kept.precision(precision)
-    seams, reader, turned = Seams(), TaskReader(plan.image), _turned_over(plan, engine)
+    seams, reader = Seams(), TaskReader(plan.image)
+    turned = mirrored(plan.checkpoint, settings)
     cut = partial(tile_tasks, given, mirrored=turned)
     yield from view.first_look(engine, rule, memory, reader)
     done, units = 0, view.units(given.units)
@@ -117,19 +117,6 @@ def _maps(sink: Sink, plan: InferencePlan, apart: _ApartMaps) -> Maps:
         ndim=plan.input.ndim,
         apart=apart.finish(),
     )
-
-
-def _turned_over(plan: InferencePlan, engine: Engine) -> bool:
-    """Tell if tiles are also shown turned over: not where the answer depends on their place."""
-    if engine.depends_on_offset and plan.settings.mirror == "yes":
-        no = Remedy("mirror", "auto")
-        raise SettingsError(
-            f"{plan.checkpoint.path.name} cannot run on mirrored images: its output depends on "
-            f"the position in the image. Set {no}.",
-            remedies=(no,),
-        )
-    wished = is_mirrored(plan.checkpoint, plan.settings) and stands_mirrors(plan.checkpoint)
-    return wished and not engine.depends_on_offset
 
 
 def _tile(done: int, total: int, share: float, shown: Any) -> Progress:
@@ -243,7 +230,7 @@ def run_facts(
     memory: MemoryPlan,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     seams: Seams,
-    mirrored: bool = False,
+    turned: bool = False,
 ) -> dict[str, Any]:
     """Return what was chosen for a run over tiles, plain JSON values for the origin."""
     facts: dict[str, Any] = {
@@ -256,7 +243,7 @@ def run_facts(
         "precision": precision.chosen or "fp32",
         "exact": memory.tiling.exact,
     }
-    if mirrored:
+    if turned:
         facts["mirrored"] = ["y", "x"]
     if precision.error is not None:
         facts["fp16_error"] = precision.error

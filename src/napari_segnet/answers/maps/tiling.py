@@ -7,6 +7,7 @@ import math
 from napari_segnet.cache import Fitted
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine
+from napari_segnet.plan.input import mirrored
 from napari_segnet.plan.memory import Edge, budget_bytes
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.tiles import Tiling, frame_of, plan, plan_blended, plan_whole
@@ -39,7 +40,10 @@ class MapTiles:
     ) -> None:
         self._checkpoint, self._lengths, self._settings = checkpoint, lengths, settings
         self._stride = checkpoint.size.stride
-        self.frame = frame_of(lengths, checkpoint.size)
+        # Mirror images are turned over along y and x: their poolings begin at the other end, where
+        # those of the image itself have to end.
+        size = checkpoint.size.steady(2) if mirrored(checkpoint, settings) else checkpoint.size
+        self.frame = frame_of(lengths, size)
         # A wish is stronger than what fitted last time.
         self.recalls = not settings.tile_px
 

@@ -165,23 +165,46 @@ def kept_part(
     mirrored: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Answer one tile ``(c, [z,] y, x)`` and return what is kept of it."""
-    maps = partial(ask, key, "maps", precision=precision, offset=offset, whole=whole)
-    answer = (mean_of_mirrors(maps, block[None]) if mirrored else maps(block[None]))[0]
+    maps = partial(ask, key, "maps", precision=precision, whole=whole)
+    blocks = block[None]
+    if mirrored:
+        answer = mean_of_mirrors(maps, blocks, offset, whole)[0]
+    else:
+        answer = maps(blocks, offset=offset)[0]
     part: npt.NDArray[np.float32] = answer[(slice(None), *keep)]
     return part
 
 
 def mean_of_mirrors(
-    maps: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+    maps: Callable[..., npt.NDArray[np.float32]],
     blocks: npt.NDArray[np.float32],
+    offset: tuple[int, ...],
+    whole: tuple[int, ...],
 ) -> npt.NDArray[np.float32]:
-    """Return the mean of what is answered to blocks and to their mirror images, turned back."""
+    """Return the mean of what is answered to blocks and to their mirror images, turned back.
+
+    Parameters
+    ----------
+    maps : callable
+        Answers ``(n, c, [z,] y, x)``; takes the ``offset`` of the blocks.
+    blocks : ndarray
+        The same.
+    offset : tuple of int
+        Where the blocks begin in the whole ``([z,] y, x)``, in pixels.
+    whole : tuple of int
+        Its size. The mirror image of a block lies as far from the beginning of the mirrored whole
+        as the block from the end of the whole.
+    """
     import numpy as np
 
-    total = maps(blocks)
+    total = maps(blocks, offset=offset)
+    ends = [w - (o + n) for w, o, n in zip(whole, offset, blocks.shape[2:], strict=True)]
     for turned in MIRRORS:
+        place = list(offset)
+        for axis in turned:
+            place[axis] = ends[axis]
         shown = np.ascontiguousarray(np.flip(blocks, turned))
-        total = total + np.flip(maps(shown), turned)
+        total = total + np.flip(maps(shown, offset=tuple(place)), turned)
     return total / np.float32(1 + len(MIRRORS))
 
 

@@ -26,6 +26,7 @@ from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsErro
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.train._begin import Start
+from napari_segnet.train._channels_last import channels_last
 from napari_segnet.train._optimise import autocast_dtype, frozen, highest_rate, optimiser, schedule
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import damaged_state
@@ -130,8 +131,7 @@ class Learner:
         plain = self._network.ndim == 2 and self._objective.channels_last
         self._dtype = autocast_dtype(settings.precision, self._device, convolutions=plain)
         if self._device.type == "cpu" and plain:
-            # Twice as fast on a CPU (oneDNN's own layout).
-            module = module.to(memory_format=torch.channels_last)
+            module = channels_last(module)
         self._module = module.to(self._device).train()
         self._still = frozen(begun, settings, self._module)
         self._average = copy.deepcopy(self._module).eval().requires_grad_(False)

@@ -3,14 +3,15 @@
 ::
 
     python scripts/finetune_nuclei.py DATA [--network NAME|FILE] [--out FILE] [--minutes M]
-                                      [--resume]
+                                      [--dark KIND ...] [--dark-share X] [--resume]
 
 DATA is the folder of ``train_nuclei.py``. Beside the fluorescence images of the ``train`` split,
-the network is shown the histology and bright-field images of that split, inverted. Three things
-differ from ``train_nuclei.py``:
+the network is shown the histology and bright-field images of that split, inverted (``--dark``
+names which of them). Three things differ from ``train_nuclei.py``:
 
 * Images of the same size, brightness and size of nuclei are one group, and a group is drawn in
-  proportion to the square root of its number of images; a fifth of all crops are inverted ones.
+  proportion to the square root of its number of images; a fifth of all crops are inverted ones
+  (``--dark-share``).
 * Sizes change by half to twice, and light by what tissue and other microscopes do to it: haze,
   blurred nuclei above or below the plane, an uneven background, saturation, coarse pixels, shot
   noise.
@@ -48,10 +49,7 @@ from napari_segnet.train._learner import Learner
 DARK_SHARE = 0.2
 """Share of the crops that are inverted histology and bright-field."""
 DARK = ("histology", "brightfield")
-DATA = (
-    "BBBC038v1 (Data Science Bowl 2018), corrected masks, train split: fluorescence; histology and "
-    "bright field, inverted"
-)
+DATA = "BBBC038v1 (Data Science Bowl 2018), corrected masks, train split: fluorescence"
 SAVE_EVERY = 100
 CHANGES = Augmentation(
     on_objects=0.75,
@@ -202,6 +200,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=6)
     parser.add_argument("--crop-px", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=0.0015)
+    parser.add_argument("--dark", nargs="+", choices=DARK, default=DARK)
+    parser.add_argument("--dark-share", type=float, default=DARK_SHARE)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
@@ -225,7 +225,7 @@ def main() -> None:
     epoch = learner.restore(state) if args.resume and state.exists() else 0
     bright, dark = (
         Source(network, samples(args.data, kinds), args.crop_px, invert)
-        for kinds, invert in ((("fluorescence",), "auto"), (DARK, "yes"))
+        for kinds, invert in ((("fluorescence",), "auto"), (tuple(args.dark), "yes"))
     )
     print(f"{len(bright.groups)} bright groups, {len(dark.groups)} dark", flush=True)
     whole = 60 * args.minutes
@@ -235,7 +235,7 @@ def main() -> None:
             since = time.monotonic()
             rng = np.random.default_rng((settings.seed, epoch, step))
             batch = [
-                _drawn(dark if rng.random() < DARK_SHARE else bright, rng)
+                _drawn(dark if rng.random() < args.dark_share else bright, rng)
                 for _ in range(settings.batch_size)
             ]
             losses.append(learner.step(batch, min(1.0, learner.seconds / whole)))
@@ -250,7 +250,7 @@ def main() -> None:
             flush=True,
         )
     card = {name: value for name, value in network.card.items() if name not in ("scores", "note")}
-    card["data"] = DATA
+    card["data"] = f"{DATA}; inverted {' and '.join(args.dark)}"
     card["parent"] = {"name": network.path.name, "sha256": network.sha256}
     card["training"] = {"settings": dataclasses.asdict(settings)}
     begun.family.save(learner.result(), dataclasses.replace(network, card=card), args.out)

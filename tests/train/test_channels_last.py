@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_segnet.train._channels_last import channels_last
+from napari_segnet.train._channels_last import channels_last, has_dilation
 
 
 def strided() -> nn.Sequential:
@@ -38,6 +38,11 @@ def test_a_module_answers_and_learns_as_before(shape: tuple[int, ...]) -> None:
     for mine, own in zip(*answers, strict=True):
         torch.testing.assert_close(mine, own)
     assert learned.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_a_dilated_convolution_is_found() -> None:
+    assert not has_dilation(strided())
+    assert has_dilation(nn.Sequential(strided(), nn.ConvTranspose2d(4, 4, 3, dilation=(1, 2))))
 
 
 def test_onednn_gets_no_strided_1x1_convolution_to_learn() -> None:

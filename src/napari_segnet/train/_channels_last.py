@@ -1,4 +1,4 @@
-"""Modules that are trained in the order of axes that oneDNN computes in on a CPU."""
+"""How modules are trained on a CPU: in the order of axes that oneDNN computes in, and in what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["channels_last"]
+__all__ = ["channels_last", "has_dilation"]
 
 
 def channels_last(module: nn.Module) -> nn.Module:
@@ -28,6 +28,13 @@ def channels_last(module: nn.Module) -> nn.Module:
             layer.register_forward_pre_hook(_Every(layer.stride))
             layer.stride = (1, 1)
     return module.to(memory_format=torch.channels_last)
+
+
+def has_dilation(module: nn.Module) -> bool:
+    """Tell if any convolution skips pixels of its window."""
+    kinds = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
+    layers = (layer for layer in module.modules() if isinstance(layer, kinds))
+    return any(step > 1 for layer in layers for step in layer.dilation)
 
 
 def _strided_1x1(layer: nn.Conv2d) -> bool:

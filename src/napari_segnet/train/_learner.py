@@ -26,7 +26,7 @@ from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsErro
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.train._begin import Start
-from napari_segnet.train._channels_last import channels_last
+from napari_segnet.train._channels_last import channels_last, has_dilation
 from napari_segnet.train._optimise import autocast_dtype, frozen, highest_rate, optimiser, schedule
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import damaged_state
@@ -129,7 +129,9 @@ class Learner:
             self._family, self._network, settings.loss, settings.replay
         )
         plain = self._network.ndim == 2 and self._objective.channels_last
-        self._dtype = autocast_dtype(settings.precision, self._device, convolutions=plain)
+        self._dtype = autocast_dtype(
+            settings.precision, self._device, convolutions=plain, dilated=has_dilation(module)
+        )
         if self._device.type == "cpu" and plain:
             module = channels_last(module)
         self._module = module.to(self._device).train()

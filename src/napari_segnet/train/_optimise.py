@@ -76,15 +76,22 @@ def schedule(fraction: float, settings: TrainSettings) -> float:
 
 
 def autocast_dtype(
-    precision: str, device: torch.device, *, convolutions: bool = False
+    precision: str, device: torch.device, *, convolutions: bool = False, dilated: bool = False
 ) -> torch.dtype | None:
     """Return what a step is computed in where that is less than float32.
 
     ``convolutions``: whether the network is of 2D convolutions only. Those a CPU that has
     instructions for bfloat16 does about 1.7 times as fast with them (docs/training.md); weights,
-    sums and the loss stay in float32.
+    sums and the loss stay in float32. ``dilated``: whether any of them is dilated. Of those, the
+    gradient in bfloat16 writes behind the end of its memory in oneDNN (seen with PyTorch 2.15 and
+    numbers of channels that are no multiple of 16), and the program ends.
+
+    Raises
+    ------
+    SettingsError
+        If a precision is asked for that the CPU does not have, or not for dilated convolutions.
     """
-    native = device.type == "cpu" and _computes_in_bf16()
+    native = device.type == "cpu" and _computes_in_bf16() and not dilated
     if precision == "auto":
         if device.type == "cpu":
             return torch.bfloat16 if native and convolutions else None
@@ -92,9 +99,9 @@ def autocast_dtype(
             return None
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if device.type == "cpu" and precision != "fp32" and not (native and precision == "bf16"):
+        why = "fails for dilated convolutions" if dilated else "is slower than fp32"
         raise SettingsError(
-            f"precision {precision!r} needs a GPU; on this CPU it is slower than fp32. Leave "
-            "precision at auto."
+            f"precision {precision!r} needs a GPU; on this CPU it {why}. Leave precision at auto."
         )
     return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 

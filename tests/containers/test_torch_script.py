@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_segnet.containers import open_tree
+from napari_segnet.errors import UnsupportedWeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning",
                                         "ignore:.*torch.jit:DeprecationWarning")  # fmt: skip
@@ -62,3 +63,18 @@ def test_an_object_may_be_a_constant_of_frozen_code(tmp_path: Path) -> None:
         code = [archive.read(name) for name in archive.namelist() if name.endswith(".py")]
     assert any(re.search(rb"CONSTANTS\.c\d+\)?\.", one) for one in code)
     assert open_tree(path).root
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
+def test_a_module_may_hold_sparse_tensors(layout: torch.layout, tmp_path: Path) -> None:
+    path, network = tmp_path / "net.pt", nn.Sequential(nn.Conv2d(1, 1, 1))
+    dense = torch.eye(3, 4, dtype=torch.float64)
+    network.register_buffer("graph", dense.to_sparse(layout=layout))
+    torch.jit.script(network).save(str(path))
+    torch.jit.load(str(path))
+    held = open_tree(path).root
+    assert (held["graph"].shape, held["graph"].dtype) == ((3, 4), "float64")
+    assert held["0.weight"].load().shape == (1, 1, 1, 1)
+    with pytest.raises(UnsupportedWeightsError, match=r"sparse.*to_dense\(\)"):
+        held["graph"].load()

@@ -325,6 +325,13 @@ def test_a_packing_that_nothing_opens_names_what_to_install(tmp_path: Path) -> N
             open_image(tmp_path / "a.dcm")
 
 
+@pytest.mark.filterwarnings("ignore:Expected explicit VR:UserWarning")
+def test_packed_pixels_in_elements_of_another_kind_than_said() -> None:
+    path = SAMPLES / "SC_rgb_jpeg.dcm"  # its elements do not say their kinds, as its syntax has it
+    wanted = pydicom.dcmread(path).pixel_array
+    np.testing.assert_array_equal(np.asarray(open_image(path).data), wanted)
+
+
 def test_a_file_without_a_picture(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="holds no image, but 1 x RT Structure Set"):
         open_image(SAMPLES / "rtstruct.dcm")

@@ -18,6 +18,18 @@ def save(path: Path, array: np.ndarray, **options: bool) -> Path:
     return path
 
 
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_opens(tmp_path: Path, version: tuple[int, int]) -> None:
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, pixels, version)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.npy").data), pixels)
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data[:6] + b"\x04" + data[7:])
+    with pytest.raises(ImageError, match=r"unknown npy version \(4, 0\)"):
+        open_image(tmp_path / "a.npy")
+
+
 def test_two_dimensions_are_rows_and_columns(tmp_path: Path) -> None:
     pixels = np.arange(12, dtype=np.float32).reshape(3, 4)
     image = open_image(save(tmp_path / "a.npy", pixels))

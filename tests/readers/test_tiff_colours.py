@@ -132,6 +132,36 @@ def test_labels_are_the_entries_of_a_palette(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels.read()[0, 0, 0], ids)
 
 
+@pytest.mark.parametrize("size", [(30, 20), (4, 3)])
+def test_each_page_has_its_own_palette(tmp_path: Path, size: tuple[int, int]) -> None:
+    pages = []
+    for _ in range(3):
+        page = Pillow.fromarray(noise(size[1], size[0]), "P")
+        page.putpalette(noise(768).tobytes())
+        pages.append(page)
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    image = open_image(tmp_path / "a.tif")
+    assert (image.axes, image.rgb) == ("zyxc", True)
+    wanted = np.stack([np.asarray(page.convert("RGB")) for page in pages])
+    np.testing.assert_array_equal(np.asarray(image.data), wanted)
+    np.testing.assert_array_equal(np.asarray(image.data[1:, 2, 1:3, 2]), wanted[1:, 2, 1:3, 2])
+
+
+def test_a_palette_may_have_transparency_beside_it(tmp_path: Path) -> None:
+    path, numbers = tmp_path / "a.tif", noise(20, 30)
+    palette = noise(768)
+    colours = palette.reshape(256, 3).T.astype(np.uint16) * 257
+    stored = np.stack([numbers, noise(20, 30)], -1)
+    said = tag(320, "H", *colours.ravel().tolist()) | {"extrasamples": ["unassalpha"]}
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig="contig", **said)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages.first.tags["PhotometricInterpretation"].overwrite(3)
+    image = open_image(path)
+    assert (image.axes, image.rgb) == ("yxc", True)
+    assert image.notes == ("Its transparency (alpha) was left out.",)
+    np.testing.assert_array_equal(np.asarray(image.data), palette.reshape(256, 3)[numbers])
+
+
 # ---- Orientation ----
 
 

@@ -173,6 +173,17 @@ def test_damaged_tags_are_never_black(
         open_image(path).read()
 
 
+def test_bits_of_more_samples_than_there_are(tmp_path: Path) -> None:
+    path, colours = tmp_path / "a.tif", RNG.integers(0, 255, (24, 32, 3), np.uint8)
+    tifffile.imwrite(path, colours, photometric="rgb")
+    patched(path, 258, 4, struct.pack("<II", 4, path.stat().st_size))
+    path.write_bytes(path.read_bytes() + struct.pack("<4H", 8, 8, 8, 1))
+    np.testing.assert_array_equal(np.asarray(open_image(path).data), colours)
+    patched(path, 258, 4, struct.pack("<I", 2))
+    with pytest.raises(ImageError, match=r"tag 258 \(BitsPerSample\) cannot be right"):
+        open_image(path)
+
+
 def test_fewer_strips_than_rows_need(tmp_path: Path) -> None:
     path = tmp_path / "bad.tif"
     tifffile.imwrite(path, PLANES[0], compression="zlib")

@@ -206,8 +206,8 @@ def _quantised(storage: Any, _offset: Any, shape: Any, *_rest: Any) -> TensorRef
 def _sparse(layout: Any, data: Any) -> TensorRef:
     if not isinstance(data, tuple) or len(data) < 3:
         raise ValueError("a sparse tensor has no size")
-    values = next((item for item in data[1::-1] if isinstance(item, TensorRef)), None)
-    shape = next((item for item in data[2:] if isinstance(item, tuple)), ())
+    *_, values = None, *(item for item in data if isinstance(item, TensorRef))  # behind its indices
+    shape = next((item for item in data if isinstance(item, tuple)), ())
     return unreadable(
         shape,
         values.dtype if values is not None else "float32",

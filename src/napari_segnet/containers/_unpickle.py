@@ -54,6 +54,8 @@ SCRIPT = "__torch__"
 """Where the classes of a TorchScript file are."""
 _STRIDED, _WITH_METADATA = "torch._utils._rebuild_tensor_v2", 7
 """Values of a tensor of TorchScript, the last of which tells whether it is a conjugate."""
+_SPARSE = "torch._utils._rebuild_sparse_tensor"
+"""TorchScript gives it one by one what others give in one tuple."""
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
 _DAMAGE = (
@@ -176,6 +178,8 @@ class _Machine:
             if self.script and name == _STRIDED and len(args) == _WITH_METADATA:
                 if not isinstance(args[-1], dict):
                     raise ValueError("the metadata of a tensor are not a dict")
+            if self.script and name == _SPARSE:
+                args = args[0], args[1:]
             return TENSORS[name](*args)
         if name in ARRAYS:
             return ARRAYS[name](*args)

@@ -68,7 +68,7 @@ def is_mixed(header: Any, syntax: str) -> bool:
     from pydicom.uid import UID
 
     said = UID(syntax or "1")
-    if not said.is_transfer_syntax or said.is_compressed:
+    if not said.is_transfer_syntax:
         return False
     own = getattr(header.get_item("Rows"), "is_implicit_VR", said.is_implicit_VR)
     return bool(own != said.is_implicit_VR)

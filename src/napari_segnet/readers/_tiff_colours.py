@@ -6,6 +6,7 @@ PhotometricInterpretation, InkSet, YCbCr* and Orientation are those of TIFF 6.0
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ AS_THEY_ARE = (BLACK_IS_ZERO, RGB, PALETTE, MASK, LINEAR_RAW, DEPTH)
 ASSOCIATED_ALPHA = 1
 DECLARED_ALPHA = (1, 2)
 """Values of the ExtraSamples tag for associated and unassociated alpha."""
+
+ALPHA_NOTE = "Its transparency (alpha) was left out."
 
 DECODES_TO_RGB = (6, 7, 33005, 33007, 34712, 34892)
 """Compressions (JPEG, JPEG 2000) whose decoders give red, green, blue for YCbCr."""
@@ -83,13 +86,15 @@ def meant(path: Path, tif: Any, series: Any, data: Any, *, as_numbers: bool) -> 
     """
     page = series.keyframe
     kind = _kind(path, page)
-    if kind == PALETTE and not as_numbers and _palette_counts(tif, series):
-        colours = _palette(path, page)
-        if colours is not None:
-            made = PalettePixels(data, colours)
-            return Meant(data=made, samples=data.ndim, rgb=True, palette=True, notes=())
     samples = series.axes.find("S")
     notes: tuple[str, ...] = ()
+    if kind == PALETTE and not as_numbers and _palette_counts(tif, series):
+        colours = _palettes(path, series, data.shape)
+        if colours is not None:
+            numbers = data if samples < 0 else FirstSamples(data, samples, 1)  # others are alpha
+            made = PalettePixels(numbers, colours)
+            notes = () if samples < 0 else (ALPHA_NOTE,)
+            return Meant(data=made, samples=numbers.ndim, rgb=True, palette=True, notes=notes)
     if samples >= 0:
         data, samples, notes = _without_alpha(page, data, samples)
     if kind in (CMYK, YCBCR, CIELAB, ICCLAB):
@@ -147,6 +152,23 @@ def _palette_counts(tif: Any, series: Any) -> bool:
     return not (tif.is_imagej or series.kind in ("imagej", "ome"))
 
 
+def _palettes(path: Path, series: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    """Return ``(n, 3)`` uint8 colours; those of each plane if planes have palettes of their own."""
+    first, lead = _palette(path, series.keyframe), shape[: len(shape) - len(series.keyframe.shape)]
+    if first is None or len(series) == 1 or math.prod(lead) != len(series):
+        return first
+    pages = (series[number] for number in range(len(series)))
+    every = [first if page is None else _palette(path, page.aspage()) for page in pages]
+    if all(one is not None and np.array_equal(one, first) for one in every):
+        return first
+    if any(one is None or one.shape != first.shape for one in every):
+        raise ImageError(
+            f"{path.name} has pages with palettes of different lengths, or without one. Save them "
+            "as RGB."
+        )
+    return np.stack([one for one in every if one is not None]).reshape(*lead, *first.shape)
+
+
 def _palette(path: Path, page: Any) -> npt.NDArray[np.uint8] | None:
     """Return ``(n, 3)`` uint8 colours."""
     if page.colormap is None:
@@ -167,7 +189,7 @@ def _without_alpha(page: Any, data: Any, samples: int) -> tuple[Any, int, tuple[
     count = int(data.shape[samples])
     if not extra or extra[0] not in DECLARED_ALPHA or count < 2:
         return data, samples, ()
-    note = "Its transparency (alpha) was left out."
+    note = ALPHA_NOTE
     if extra[0] == ASSOCIATED_ALPHA and data.dtype.kind == "u":
         data = Converted(data, samples, count - 1, _colours.without_alpha, data.dtype)
         note = "Its colours were stored multiplied by its transparency (alpha), which was undone."

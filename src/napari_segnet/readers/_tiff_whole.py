@@ -36,7 +36,10 @@ WHOLE_NUMBERS = (1, 3, 4, 13, 16, 17, 18)
 SINGLE = (256, 257, 259, 262, 266, 274, 277, 278, 284, 322, 323)
 """Tags that hold one number."""
 
-NEEDED = {258: "1 bit", 259: "not compressed", 262: "black where zero"}
+BITS = 258
+"""BitsPerSample: a number for each sample, or one for all; libtiff leaves more of them alone."""
+
+NEEDED = {BITS: "1 bit", 259: "not compressed", 262: "black where zero"}
 """Tags that every program writes, and what TIFF 6.0 or usage takes where one is missing."""
 
 FRACTIONAL = (532,)
@@ -139,10 +142,10 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
         tag = page.tags.get(code)
         if tag is None or code in FRACTIONAL:
             continue
-        counts = (1,) if code in SINGLE else (1, page.samplesperpixel) if code == 258 else ()
         if code == 277 and not page.samplesperpixel:
             raise _bad_tag(path, code)
-        if int(tag.dtype) not in WHOLE_NUMBERS or (counts and tag.count not in counts):
+        few = code == BITS and 1 < tag.count < page.samplesperpixel
+        if int(tag.dtype) not in WHOLE_NUMBERS or few or (code in SINGLE and tag.count != 1):
             raise _bad_tag(path, code)
     need = 1 if page.is_final else math.prod(grid(page))
     missing = total = surplus = 0
@@ -169,7 +172,7 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
         f"It has no tag {code} ({STRUCTURE[code]}), so it was taken as {taken}; it may be damaged."
         for code, taken in NEEDED.items()
         # Masks of tifffile and of fax programs, white where zero, may do without.
-        if code not in page.tags and not (code == 258 and page.photometric == 0)
+        if code not in page.tags and not (code == BITS and page.photometric == 0)
     ]
     if missing:
         notes.append(

@@ -42,7 +42,8 @@ class PalettePixels(LazyPixels):
     numbers : array-like
         Unsigned numbers, any shape.
     colours : ndarray
-        ``(n, 3)`` uint8.
+        ``(n, 3)`` uint8, or one such palette for each plane: ``(..., n, 3)``, where ``...`` are the
+        first dimensions of ``numbers``.
     """
 
     def __init__(self, numbers: Any, colours: npt.NDArray[np.uint8]) -> None:
@@ -54,9 +55,12 @@ class PalettePixels(LazyPixels):
         numbers = np.asarray(self._numbers[box[:-1]])
         # A number without a colour takes the last one; damaged palettes have more than numbers.
         most = 1 if numbers.dtype.kind == "b" else np.iinfo(numbers.dtype).max
-        last = min(len(self._colours) - 1, most)
-        colours: npt.NDArray[Any] = self._colours[np.minimum(numbers, last)][..., box[-1]]
-        return colours
+        last = min(self._colours.shape[-2] - 1, most)
+        own = self._colours[box[: self._colours.ndim - 2]]
+        colours = np.empty((*numbers.shape, 3), own.dtype)
+        for plane in np.ndindex(own.shape[:-2]):
+            colours[plane] = own[plane][np.minimum(numbers[plane], last)]
+        return colours[..., box[-1]]
 
 
 class FirstSamples(LazyPixels):

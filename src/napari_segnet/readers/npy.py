@@ -71,12 +71,12 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, Any, int, Stamp]:
         version = npy.read_magic(file)
         if version == (1, 0):
             shape, columns_first, dtype = npy.read_array_header_1_0(file)
-        elif version == (2, 0):
+        elif version in ((2, 0), (3, 0)):  # they differ in the letters of columns' names alone
             shape, columns_first, dtype = npy.read_array_header_2_0(file)
-        else:  # version 3 exists only for tables with non-ASCII column names
+        else:
             raise ImageError(
-                f"{path.name} is a table or of an unknown npy version {version}. Save a plain "
-                "array of numbers with numpy.save."
+                f"{path.name} is of an unknown npy version {version}. Save a plain array of "
+                "numbers with numpy.save."
             )
         return shape, columns_first and len(shape) > 1, dtype, file.tell(), stamp
 

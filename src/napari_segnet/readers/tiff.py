@@ -175,16 +175,16 @@ def _others(series: Any) -> tuple[str, ...]:
 
 def _own_axes(path: Path, series: Any, pixels: Meant, given: str | None) -> str:
     """Axes as the file has them; what it does not say is no error if the user tells."""
-    dims = len(pixels.data.shape)
+    dims, colours = len(pixels.data.shape), "c" if pixels.palette else ""
     try:
-        own = series_axes(series, path) + ("c" if pixels.palette else "")
+        own = series_axes(series, path)
     except ImageError:
         if given is None:
             raise
-        own = "?" * dims
-    if len(own) == dims:
-        return own
-    return own.replace("c", "")  # a single sample was left and its dimension is gone
+        return "?" * dims
+    if len(own + colours) > dims:
+        own = own.replace("c", "")  # a single sample was left and its dimension is gone
+    return own + colours
 
 
 def _pixels(path: Path, series: Any, stamp: Stamp, level: int = 0) -> Any:

@@ -99,6 +99,7 @@ class Train:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.commands._proof import proven
         from napari_segnet.dataset import Dataset
+        from napari_segnet.programs import writer_of
         from napari_segnet.recognition import identify
         from napari_segnet.train import TrainSettings, is_running, read_unfinished, state_path
 
@@ -113,6 +114,7 @@ class Train:
                 read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
             )
         network = identify(args.checkpoint, parse_pairs(args.overrides), args.source)
+        writer_of(network, args.output)  # a name that cannot be written is refused at once
         dataset = Dataset.open(args.dataset)
         from napari_segnet.train import (
             fine_tune,

@@ -1,4 +1,4 @@
-"""A held-out crop with the labels that a network makes of it now, as layers."""
+"""A held-out crop with the labels that a network makes of it while it learns, as layers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, update
+from napari_segnet.widgets.layers.removal import take_out
 from napari_segnet.widgets.qt.pixmaps import with_legend
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LearningLayers:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
         self._layers: dict[str, Any] = {}
+        self._looked_from: tuple[Any, float] | None = None
 
     def show(self, seen: Look) -> None:
         """Show a crop; the layers of before are used if it is the same crop."""
@@ -49,18 +51,21 @@ class LearningLayers:
         self._layers["labels"].data = seen.labels
 
     def remove(self) -> None:
-        """Take the layers out, where the user has not."""
-        for layer in self._layers.values():
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        """Take the layers out, where the user has not; the view goes back to where it was."""
+        take_out(self._viewer, self._layers.values())
         self._layers = {}
+        if self._looked_from is not None:
+            camera = self._viewer.scene.camera
+            camera.center, camera.zoom = self._looked_from
+            self._looked_from = None
 
     def look_at(self) -> None:
-        """Put the crop into the middle of the canvas."""
+        """Put the crop into the middle of the canvas, until its layers are taken out."""
         from napari_segnet.widgets.layers.camera import look_at
 
-        layer = self._layers.get("labels")
+        layer, camera = self._layers.get("labels"), self._viewer.scene.camera
         if layer is not None and layer in self._viewer.layers:
+            self._looked_from = self._looked_from or (camera.center, camera.zoom)
             look_at(self._viewer, layer, tuple(slice(0, n) for n in layer.data.shape))
 
     def _fits(self, seen: Look) -> bool:

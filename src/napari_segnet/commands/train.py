@@ -342,8 +342,8 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
 def _verdict(done: dict[str, Any], trained: TrainingResult, folder: Path | None) -> str:
     if not done["after"]:
         return (
-            f"{done['checkpoint']} is written. No image is held out, so no score shows whether it "
-            "is better than the old network."
+            f"{done['checkpoint']} is written. No held-out image is scored, so nothing shows if "
+            "it is better than the old network."
         )
     names = [name for name, value in done["after"].items() if isinstance(value, float)]
     rows = [

@@ -154,4 +154,4 @@ def test_words_say_if_the_new_network_is_better():
     assert "The Segment dock keeps the old one" in outcome(trained)
     assert figure_rows(trained) == [("AP 50", "none", "0.500")]
     trained.after.images = ()
-    assert "No image is held out" in outcome(trained)
+    assert "No held-out image is scored" in outcome(trained)

@@ -250,7 +250,7 @@ def outcome(trained: TrainingResult) -> str:
     """Return whether the new network is better, in words."""
     if not trained.after.images:
         return (
-            "No image is held out, so no score shows whether the new network is better. Check its "
+            "No held-out image is scored, so nothing shows if the new network is better. Check its "
             "labels before you use it."
         )
     comparison = trained.comparison

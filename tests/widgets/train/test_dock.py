@@ -194,15 +194,23 @@ def test_a_held_out_crop_is_shown_beside_what_is_there_while_it_learns(
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.run_box.stop)
     # The result is not hidden by them when the training has ended.
-    assert list(dock.viewer.layers) == [mine]
+    assert dock.viewer.layers[-1] is mine and len(dock.viewer.layers) == 4
+    assert not any(layer.visible for layer in dock.viewer.layers[:-1])
+    assert dock.viewer.layers.extent.world[1, -1] < 60
     assert dock.viewer.layers.selection.active is mine
     assert not dock.look.isVisible()
     assert (tuple(dock.viewer.scene.camera.center), dock.viewer.scene.camera.zoom) == before
     dock.keep_the_old()
-    dock.set_settings(replace(dock.settings(), epochs=2))
-    train(dock, qtbot)
-    assert dock.trained is not None
-    assert list(dock.viewer.layers) == [mine]
+    click(qtbot, dock.run_box.button)
+    qtbot.waitUntil(dock.look.isVisible, timeout=WAIT_MS)
+    tops = dock.viewer.layers[1:]
+    assert [layer.name for layer in tops] == [
+        *("learning · image", "learning · labels now", "learning · truth")
+    ]
+    assert all(layer.visible and layer.translate[1] > 40 for layer in tops)
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.run_box.stop)
+    assert dock.viewer.layers[-1] is mine and not dock.viewer.layers[0].visible
 
 
 @pytest.mark.long

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.error_map import KINDS, Difference, Kind
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
-from napari_segnet.widgets.layers.removal import take_out
 
 if TYPE_CHECKING:
     import napari.layers
@@ -189,7 +188,8 @@ def show_mistakes(
     from napari.utils.colormaps import DirectLabelColormap
 
     active = viewer.layers.selection.active
-    take_out(viewer, [x for x in viewer.layers if record_of(x).evaluated])
+    for layer in [x for x in viewer.layers if record_of(x).evaluated]:
+        viewer.layers.remove(layer)
     for kind, labels in drawn.items():
         if labels.any():
             viewer.add_labels(

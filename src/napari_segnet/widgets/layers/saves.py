@@ -36,10 +36,10 @@ def hear_saves(
     @functools.wraps(save)
     def saved(path: str, *, selected: bool = False, **how: Any) -> list[str]:
         chosen = [layer for layer in layers if not selected or layer in layers.selection]
-        written = save(path, selected=selected, **how)
+        written: list[str] = save(path, selected=selected, **how)
         method: Any = heard()
         if written and method is not None:
             method(chosen, Path(written[0] if len(chosen) == 1 else path).absolute())
         return written
 
-    layers.save = saved  # type: ignore[method-assign]
+    layers.save = saved

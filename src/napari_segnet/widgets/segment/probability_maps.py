@@ -12,7 +12,6 @@ from napari_segnet.segmentation import Maps
 from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.layers.convert import Source, placed
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
-from napari_segnet.widgets.layers.removal import take_out
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -38,7 +37,8 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     maps = maps_of(prediction)
     if maps is None:
         raise Gone("This network gives objects, not probability maps.")
-    take_out(viewer, [x for x in viewer.layers if record_of(x).maps == key])
+    for layer in [x for x in viewer.layers if record_of(x).maps == key]:
+        viewer.layers.remove(layer)
     active = viewer.layers.selection.active
     limits = _limits(maps.outputs)
     for index, name in enumerate(_names(maps, prediction.class_names)):

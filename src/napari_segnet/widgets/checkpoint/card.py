@@ -212,7 +212,7 @@ class _InWords(QStyledItemDelegate):
         super().initStyleOption(option, index)
         if option is not None:
             name = str(index.siblingAtColumn(0).data(Qt.ItemDataRole.UserRole))
-            option.text = fact_in_words(name, option.text) or option.text
+            option.text = fact_in_words(name, option.text or "") or option.text
 
 
 def _in_words(name: str, value: Any) -> str:

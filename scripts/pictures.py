@@ -738,14 +738,14 @@ def grabbed(widget: Any) -> Image.Image:
 
 @picture
 def train_gate() -> Image.Image:
-    """After a short training: the plot, the crop as it is labelled now, and the gate."""
+    """After a short training: what changed on a held-out image, and the gate."""
     with stage(size_px=(1240, 760)) as on:
         dock = teaching(on)
         short = replace(dock.settings(), minutes=0, epochs=4, steps_per_epoch=6)
         dock.set_settings(replace(short, learning_rate=1e-3, crop_px=96, batch_size=2))
         dock.run_box.button.click()
         on.wait(lambda: not dock._runner.busy)
-        dock.look.click()
+        dock.outcome.changes.click()
         on.pause(0.3)
         to_the_end(dock)
         on.pause(0.5)

@@ -18,7 +18,8 @@ from napari_segnet.errors import OutputError
 from napari_segnet.folders import data_folder
 from napari_segnet.image import Image
 from napari_segnet.progress import run
-from napari_segnet.proof import prove, recognise
+from napari_segnet.proof import fact_in_words, prove, recognise
+from napari_segnet.proof._words import in_words
 from napari_segnet.recognition import identify
 from napari_segnet.sidecar import keep_choice, read_sidecar, sidecar_path
 from napari_segnet.simple import segment_image
@@ -242,3 +243,18 @@ def test_the_process_waits_for_the_libraries_of_torch(resizing, monkeypatch):
         next(steps)
     steps.close()
     assert daemons == [False]
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ("3-levels-2-skips-56ee", "3 levels with 2 skip connections"),
+        ("levels-4-skips-1", "4 levels with 1 skip connection"),
+        ("1-levels-0-skips-aa00", "1 level without skip connections"),
+    ],
+)
+def test_a_topology_in_words_of_the_field(layout, words):
+    assert fact_in_words("layout", layout) == words
+    assert in_words("layout", layout, (layout,)) == words
+    assert in_words("layout", layout, ("other", layout)) == f"{words} (reading 2 of 2)"
+    assert fact_in_words("join", layout) == ""

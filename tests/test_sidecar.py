@@ -136,3 +136,16 @@ def test_what_a_training_told_outlives_a_choice_beside_it(weights):
     forget_choice(weights)
     kept = read_sidecar(weights)
     assert kept is not None and kept.overrides == {"batch_norm": False} and not kept.known
+
+
+def test_what_a_training_told_counts_again_when_the_choice_of_that_name_is_forgotten(weights):
+    path = write_sidecar(replace(identify(weights), card={"title": "mine"}))
+    content = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**content, "told": {"padding": False}}), "utf-8")
+    for _ in range(2):  # a second choice takes the place of the first, not of the training's
+        keep_choice(identify(weights, TOLD), TOLD)
+    assert identify(weights).hparams["padding"] is True
+    assert read_sidecar(weights).replaced == {"padding": False}
+    forget_choice(weights)
+    assert identify(weights).hparams["padding"] is False
+    assert not is_of_a_choice(identify(weights)) and not read_sidecar(weights).replaced

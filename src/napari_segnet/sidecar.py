@@ -59,11 +59,15 @@ class Sidecar:
         Data, settings, scores, parent: plain JSON values.
     known : mapping of str to Known
         How facts that a user chose are known; the other ``overrides`` were written by a training.
+    replaced : mapping
+        What a training wrote under the names that a user chose: it counts again when the choice
+        is forgotten.
     """
 
     path: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Known] = field(default_factory=dict)
+    replaced: Mapping[str, Any] = field(default_factory=dict)
     prepare: tuple[PrepareStep, ...] = ()
     class_names: tuple[str, ...] = ()
     pixel_size_um: Mapping[str, float] = field(default_factory=dict)
@@ -157,7 +161,7 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
     before = read_sidecar(checkpoint.path)
     form = checkpoint.to_json()
     overrides, known = (dict(before.overrides), dict(before.known)) if before else ({}, {})
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "sha256": file_sha256(checkpoint.path),
         "family": form["family"],
@@ -165,6 +169,8 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
         "known": {n: {"source": k.source, "why": k.why} for n, k in {**known, **facts}.items()},
     }
     if before is not None:
+        replaced = {n: overrides[n] for n in own if n in overrides and n not in known}
+        content["replaced"] = {**before.replaced, **replaced}
         was = before.added_to(checkpoint)
         form = was.to_json()
         content |= {name: form[name] for name in FIELDS if getattr(before, name)}
@@ -211,7 +217,8 @@ def forget_choice(path: Path) -> None:
         if not found.known:
             continue
         content = parsed_json(card.read_bytes())
-        content["told"] = {n: v for n, v in content["told"].items() if n not in found.known}
+        left = {n: v for n, v in content["told"].items() if n not in found.known}
+        content["told"] = {**left, **content.pop("replaced", {})}
         content["known"] = {}
         try:
             if content["told"] or any(name in content for name in FIELDS):
@@ -257,7 +264,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
     if len(found) < 2:
         return found[0] if found else None
     beside, own = found
-    names = (*FIELDS, "overrides")
+    names = (*FIELDS, "overrides", "replaced")
     return replace(own, **{name: getattr(own, name) or getattr(beside, name) for name in names})
 
 
@@ -283,7 +290,8 @@ def _read(card: Path, path: Path) -> Sidecar | None:
         found = fields_from_json({"known": {}, **content}, ("known", *_there(content)))
         found["prepare"] = tuple(checked(step) for step in found.get("prepare", ()))
         overrides = {name: one for name, one in content["told"].items() if name != GRAPH}
-        return Sidecar(path=card, overrides=overrides, **found)
+        replaced = dict(content.get("replaced", {}))
+        return Sidecar(path=card, overrides=overrides, replaced=replaced, **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             f"{card} cannot be understood ({error!r}). Remove it: the network opens without it, "

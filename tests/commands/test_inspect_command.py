@@ -204,7 +204,9 @@ def test_the_networks_that_a_file_may_be(run, bare):
     plain = run("inspect", bare).out
     assert "Several networks fit this file, and nothing in it decides between them:" in plain
     assert re.search(r"  skip connection joined first.*\n    --set .*join=skip-up", plain)
-    assert "note: Assumed of the network: layout 3-levels-2-skips-" in plain
+    words = "3 levels with 2 skip connections"
+    assert re.search(rf"  layout +3-levels-2-skips-\w+ \({words}\)\n", plain)
+    assert f"note: Assumed of the network: {words}" in plain
     quick = run("inspect", bare, "--quick", "--json").json
     assert "candidates" not in quick and quick["notes"] == []
 

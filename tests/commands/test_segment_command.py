@@ -239,7 +239,7 @@ def test_the_only_image_failing_leaves_no_folder(run, shop, tmp_path):
     assert "1 of 1 images failed" in done.err
     assert "--set channels=0" in done.err
     assert not (tmp_path / "out").exists()
-    assert done.out == f"0 of 1 images are in {tmp_path / 'out'}\n"
+    assert done.out == f"Labels of 0 of 1 images are in {tmp_path / 'out'}\n"
 
 
 def test_a_mistake_of_ours_costs_one_image_only(run, shop, tmp_path, monkeypatch):
@@ -626,7 +626,7 @@ def test_weights_that_have_changed_since_are_not_taken(run, shop, tmp_path, unre
 def test_progress_is_on_standard_error_only(run, shop, tmp_path):
     words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "--set", "tile_px=16")
     done = run(*words, "-o", tmp_path)
-    assert done.out == f"1 of 1 images are in {tmp_path}\n"
+    assert done.out == f"Labels of 1 of 1 images are in {tmp_path}\n"
     lines = done.err.splitlines()
     assert lines[0] == "[1/1] cells.tif: tile 0 of 16"
     assert "[1/1] cells.tif: tile 1 of 16" in lines

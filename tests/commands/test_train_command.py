@@ -182,6 +182,20 @@ def test_refused_in_a_sentence_with_nothing_written(change, said, place, capsys)
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["x.txt", "x.tif", "x.zip", "x"])
+def test_a_name_that_is_none_of_a_weights_file_is_refused_before_any_work(name, place, capsys):
+    line = words(place)
+    line[line.index("-o") + 1] = str(place / name)
+    line[line.index("skip")] = "try"
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert (
+        f"{name} is not the name of a weights file. Choose a name that ends in one of: "
+        ".safetensors, .pth, .pt," in said.err
+    )
+    assert said.out == "" and not [*place.glob("x*")]
+
+
 @pytest.mark.trains
 def test_masks_are_said_before_the_training_and_scored_as_objects(place, capsys):
     for path in (place / "d" / "labels").iterdir():

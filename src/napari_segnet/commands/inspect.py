@@ -262,7 +262,7 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     lines = [f"{checkpoint.path.name}: {title}", ""]
     width = max(len(name) for name in card["facts"])
     for name, fact in card["facts"].items():
-        lines.append(f"  {name:{width}}  {_shown(fact['value'])}")
+        lines.append(f"  {name:{width}}  {_fact(name, fact['value'])}")
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
     lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
     if suggested := card["card"].get("suggested"):
@@ -292,6 +292,14 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
             lines += [f"  normalised by {image['normalize']}, scale {image['scale']:g}"]
             lines += [f"  note: {note}" for note in image["notes"]]
     return lines
+
+
+def _fact(name: str, value: Any) -> str:
+    """Return a value as it is told, and in words where it is none."""
+    from napari_segnet.proof import fact_in_words
+
+    words = fact_in_words(name, value) if isinstance(value, str) else ""
+    return f"{_shown(value)} ({words})" if words else _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -155,7 +155,7 @@ class Segment:
         if not args.json:
             good = len(plan.images) - len(show.failed)
             where = plan.zarr.folder if plan.zarr else plan.folder
-            print(f"{good} of {len(plan.images)} images are in {where}")
+            print(f"Labels of {good} of {len(plan.images)} images are in {where}")
         if show.failed:
             print(_table(show.failed, len(plan.images)), file=sys.stderr)
         return 1 if show.failed else 0

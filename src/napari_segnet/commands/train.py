@@ -99,6 +99,7 @@ class Train:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.commands._proof import proven
         from napari_segnet.dataset import Dataset
+        from napari_segnet.programs import writer_of
         from napari_segnet.recognition import identify
         from napari_segnet.train import TrainSettings, is_running, read_unfinished, state_path
 
@@ -113,6 +114,7 @@ class Train:
                 read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
             )
         network = identify(args.checkpoint, parse_pairs(args.overrides), args.source)
+        writer_of(network, args.output)  # a name that cannot be written is refused at once
         dataset = Dataset.open(args.dataset)
         from napari_segnet.train import (
             fine_tune,
@@ -340,8 +342,8 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
 def _verdict(done: dict[str, Any], trained: TrainingResult, folder: Path | None) -> str:
     if not done["after"]:
         return (
-            f"{done['checkpoint']} is written. No image is held out, so no score shows whether it "
-            "is better than the old network."
+            f"{done['checkpoint']} is written. No held-out image is scored, so nothing shows if "
+            "it is better than the old network."
         )
     names = [name for name, value in done["after"].items() if isinstance(value, float)]
     rows = [

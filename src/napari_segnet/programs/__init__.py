@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
+from napari_segnet.errors import OutputError
+from napari_segnet.families.kit.write import ENDINGS
 from napari_segnet.programs.exported import Exported
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.library import Library
@@ -32,6 +34,7 @@ __all__ = [
     "STRUCTURE",
     "Program",
     "WritingProgram",
+    "endings_of",
     "title_of",
     "writer_of",
 ]
@@ -109,7 +112,7 @@ def writer_of(checkpoint: Checkpoint, path: Path) -> WritingProgram | None:
     Raises
     ------
     OutputError
-        If the name is one of a program that cannot write this network.
+        If the name is none of a weights file, or one of a program that cannot write this network.
     """
     # Several programs write files of one name; the one that a network came from is asked first.
     for program in sorted(PROGRAMS, key=lambda one: one.name != checkpoint.program):
@@ -120,4 +123,22 @@ def writer_of(checkpoint: Checkpoint, path: Path) -> WritingProgram | None:
         if path.name.lower().endswith(program.endings):
             program.check_name(checkpoint, path)
             return program
-    return None
+    ending = path.suffix.lower()
+    if ending in ENDINGS or ending == "" == checkpoint.path.suffix:
+        return None  # files of some families have no ending
+    raise OutputError(
+        f"{path.name} is not the name of a weights file. Choose a name that ends in one of: "
+        f"{', '.join(endings_of(checkpoint))}."
+    )
+
+
+def endings_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the endings under which a network can be written, that of its own program first."""
+    own = tuple(
+        ending
+        for one in PROGRAMS
+        if isinstance(one, WritingProgram) and one.name == checkpoint.program
+        for ending in one.endings
+        if checkpoint.path.name.lower().endswith(ending)
+    )
+    return (*own, *ENDINGS)

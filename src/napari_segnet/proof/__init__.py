@@ -23,10 +23,20 @@ from napari_segnet.progress import Progress, job
 from napari_segnet.proof._bare import MOST_SHOWN, has_statistics, of_space
 from napari_segnet.proof._judged import of_judgement
 from napari_segnet.proof._types import Possible, Recognised
+from napari_segnet.proof._words import fact_in_words
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.torch_import import load_libraries
 
-__all__ = ["MOST_SHOWN", "Possible", "Recognised", "is_bare", "is_open", "prove", "recognise"]
+__all__ = [
+    "MOST_SHOWN",
+    "Possible",
+    "Recognised",
+    "fact_in_words",
+    "is_bare",
+    "is_open",
+    "prove",
+    "recognise",
+]
 
 
 @job

@@ -94,7 +94,7 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
     before = describe(first[0], decision).notes
     of_file = tuple(note for note in checkpoint.notes if note not in before)
     found = (describe(one, decision) for one in shown)
-    said = notes_of(checkpoint, decision)
+    said = notes_of(checkpoint, decision, settled.layouts)
     made = [replace(one, notes=(*of_file, *one.notes, *said)) for one in found]
     varying = [n for n in shown[0].choices if len({one.choices.get(n) for one in shown}) > 1]
     open_ = {name for name, values in shown[0].open.items() if len(values) > 1}
@@ -102,7 +102,9 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
         Possible(
             checkpoint=network,
             choices={name: value for name, value in one.choices.items() if name in open_},
-            differs=", ".join(in_words(name, one.choices.get(name, "none")) for name in varying),
+            differs=", ".join(
+                in_words(name, one.choices.get(name, "none"), settled.layouts) for name in varying
+            ),
             score=round(one.prior, 3),
         )
         for network, one in zip(made, shown, strict=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.evidence import Decision
 
-__all__ = ["in_words", "input_note", "made_of", "notes_of"]
+__all__ = ["fact_in_words", "in_words", "input_note", "made_of", "notes_of"]
+
+LAYOUT = re.compile(r"(\d+)-levels-(\d+)-skips|levels-(\d+)-skips-(\d+)")
+"""How programs write the topology of a network: levels, skip connections, and a mark."""
 
 CLEARER = 1.5
 """By so much a normalisation must fit better than the one in use to be worth a note; below it two
@@ -108,10 +112,31 @@ def made_of(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def in_words(name: str, value: str) -> str:
-    """Return one choice in the words of the field: ``pooling``, ``max`` -> ``max pooling``."""
-    known = WORDS.get(name, {}).get(value)
-    if known is not None:
+def fact_in_words(name: str, value: str) -> str:
+    """Return a choice whose value is no word of the field in such words; empty for others."""
+    found = LAYOUT.match(value) if name == "layout" else None
+    if found is None:
+        return WORDS.get(name, {}).get(value, "")
+    levels, skips = (int(digits) for digits in found.groups() if digits is not None)
+    joined = f"with {skips}" if skips else "without"
+    return f"{levels} level{'s' * (levels > 1)} {joined} skip connection{'s' * (skips != 1)}"
+
+
+def in_words(name: str, value: str, among: Sequence[str] = ()) -> str:
+    """Return one choice in the words of the field: ``pooling``, ``max`` -> ``max pooling``.
+
+    Parameters
+    ----------
+    name, value : str
+        The choice.
+    among : sequence of str
+        All topologies that a file can have: the place of ``layout`` among several is told, since
+        several can be the same in words.
+    """
+    known = fact_in_words(name, value)
+    if known and name == "layout" and len(among) > 1 and value in among:
+        return f"{known} (reading {among.index(value) + 1} of {len(among)})"
+    if known:
         return known
     if name == "unused_layer":
         return f"layer {value} left out"
@@ -120,13 +145,16 @@ def in_words(name: str, value: str) -> str:
     return f"{name.replace('_', ' ')} {value}"
 
 
-def notes_of(checkpoint: Checkpoint, decision: Decision) -> tuple[str, ...]:
-    """Say what was decided, what is assumed, and how images were probably normalised."""
+def notes_of(checkpoint: Checkpoint, decision: Decision, layouts: Sequence[str]) -> tuple[str, ...]:
+    """Say what was decided, what is assumed, and how images were probably normalised.
+
+    ``layouts``: all topologies that the file can have.
+    """
     made, facts = made_of(checkpoint), decision.known()
     said: dict[str, list[str]] = {"decided": [], "assumed": []}
     for name, fact in facts.items():
         if fact.source in said and name not in made:
-            said[fact.source].append(in_words(name, decision.best.choices[name]))
+            said[fact.source].append(in_words(name, decision.best.choices[name], layouts))
     notes = []
     if decision.is_uncertain and decision.fit is not None:
         notes.append(

@@ -2,6 +2,7 @@
 
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QStyleOptionViewItem
 
 from napari_segnet import identify
 from napari_segnet.widgets.checkpoint.card import CardView, headline
@@ -49,6 +50,25 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     with qtbot.waitSignal(card.overridden) as told:
         editable[0].setText(1, "whatever")
     assert told.args == [{name: "whatever"}]
+
+
+def test_a_choice_stands_in_words_and_is_edited_as_it_is_told(qtbot, tmp_path):
+    import torch
+    from support.bare_networks import BARE, settled
+
+    torch.save(settled(BARE["resizing"][0]()).state_dict(), tmp_path / "bare.pth")
+    network = identify(tmp_path / "bare.pth")
+    card = CardView()
+    qtbot.addWidget(card)
+    card.set_checkpoint(network)
+    rows = {r.data(0, Qt.ItemDataRole.UserRole): r for g in rows_of(card).values() for r in g}
+    words = {"layout": "levels with", "join": "skip connection joined last", "channels": "3"}
+    for name, said in words.items():
+        option, index = QStyleOptionViewItem(), card.tree.indexFromItem(rows[name], 1)
+        card.tree.itemDelegateForColumn(1).initStyleOption(option, index)
+        assert said in option.text
+        assert rows[name].text(1) == str(getattr(network, name, network.hparams.get(name)))
+        assert f"{name}: {rows[name].text(1)}" in rows[name].toolTip(1)
 
 
 def test_what_is_decided_stands_apart_and_can_be_overruled(qtbot, tmp_path):

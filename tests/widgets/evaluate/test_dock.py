@@ -87,6 +87,16 @@ def test_what_our_network_made_is_judged(dock):
     assert dock.truth.currentText() == "truth"
 
 
+def test_of_several_results_the_newest_is_judged_by_the_oldest(dock, qtbot):
+    one = squares((4, 4), (4, 30), (30, 4))
+    dock.viewer.add_labels(one, name="corrected", metadata={"segnet": {"key": "x"}})
+    assert dock.labels.currentText() == "corrected"
+    dock.viewer.add_labels(squares((4, 4), (4, 30)), name="new", metadata={"segnet": {"key": "y"}})
+    assert (dock.labels.currentText(), dock.truth.currentText()) == ("new", "corrected")
+    compare(dock, qtbot)
+    assert dock.run_box.words.text() == "1 mistake"
+
+
 def test_what_the_user_has_chosen_stays(dock, qtbot):
     for name in ("a", "b"):
         dock.viewer.add_labels(TRUTH, name=name)

@@ -18,7 +18,7 @@ from napari_segnet.journal import summary
 from napari_segnet.journal._format import HEAD, MAGIC
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.recovery.dialogs import CloseQuestion, RecoveryBar, save_labels
-from napari_segnet.widgets.recovery.recorder import keep_journal
+from napari_segnet.widgets.recovery.recorder import keep_journal, left_behind
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,52 @@ def test_a_bar_offers_what_was_found(viewer, folder):
     press(bar, "segnet_recover")
     assert not bars(viewer)
     np.testing.assert_array_equal(expected, viewer.layers["nuclei"].data)
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_what_napari_has_saved_is_not_offered_nor_asked_for(viewer, folder, tmp_path, selected):
+    keeper, layer = corrected(viewer)
+    viewer.layers.selection.active = layer
+    file = tmp_path / ("mine.tif" if selected else "mine")
+    assert viewer.layers.save(str(file), selected=selected)
+    assert not keeper.unsaved() and keeper.guard.may_close()
+    keeper.flush()
+    (journal,) = folder.glob("*.journal")
+    kept = journal.read_bytes()
+    viewer.layers.clear()
+    assert not list(folder.glob("*.journal"))
+    # Killed instead, the journal stays; what was saved is known.
+    journal.write_bytes(kept)
+    assert not list(left_behind(folder))
+    if selected:
+        file.write_bytes(b"another file")
+        assert [2] == [offer.acts for offer in left_behind(folder)]
+        file.unlink()
+    assert bool(list(left_behind(folder))) is selected
+
+
+def test_corrections_after_napari_has_saved_are_counted_from_there(viewer, folder, tmp_path):
+    keeper, layer = corrected(viewer)
+    viewer.layers.selection.active = layer
+    viewer.layers.save(str(tmp_path / "mine.tif"), selected=True)
+    layer.paint((5, 25), 31)
+    assert keeper.unsaved() == [layer] and keeper.acts(layer) == 1
+    bar = reopened(viewer)
+    assert "were found: 1 correction since they were saved to mine.tif" in bar.text.text()
+    press(bar, "segnet_recover")
+    again = viewer.layers["nuclei"]
+    assert again.data[5, 25] == 31 and keeper.acts(again) == 1
+    viewer.layers.selection.active = again
+    viewer.layers.save(str(tmp_path / "again.tif"), selected=True)
+    viewer.layers.clear()
+    assert not list(folder.glob("*.journal"))
+
+
+def test_a_save_of_another_layer_saves_no_corrections(viewer, folder, tmp_path):
+    keeper, layer = corrected(viewer)
+    viewer.layers.selection.active = viewer.layers["cells"]
+    viewer.layers.save(str(tmp_path / "cells.tif"), selected=True)
+    assert keeper.unsaved() == [layer]
 
 
 def test_later_keeps_it(viewer, folder):

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from napari_segnet.review import Review, State, items_of, remeasured, seen_rows
 from napari_segnet.widgets.review import table as module
-from napari_segnet.widgets.review.table import ItemsModel
+from napari_segnet.widgets.review.queue_table import QueueTable
+from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
 SIZE = 12
+MARGIN_PX, SCROLL_BAR_PX = 4, 16
 
 edits = st.tuples(
     st.integers(0, SIZE - 1), st.integers(0, SIZE - 1), st.integers(1, 4), st.integers(0, 7)
@@ -94,3 +96,16 @@ def test_few_rows_are_looked_up_one_by_one_and_are_the_same(count):
     labels = np.arange(100, 100 + count, dtype=np.int32).reshape(1, -1)
     items = items_of(labels)
     assert seen_rows(items, review).tolist() == seen_one_by_one(items, review)
+
+
+def test_in_a_narrow_dock_no_state_is_cut_off(qtbot):
+    table = QueueTable(ItemsModel())
+    qtbot.addWidget(table)
+    table.resize(385, 300)  # as wide as in a window 1280 px wide
+    table.show()
+    head = table.horizontalHeader()
+    for column, title in enumerate(COLUMNS):
+        room = table.columnWidth(column)
+        assert head.fontMetrics().horizontalAdvance(title) < room, title
+    widest = max(map(table.fontMetrics().horizontalAdvance, module.SHOWN.values()))
+    assert widest + 2 * MARGIN_PX <= table.columnWidth(COLUMNS.index("state")) - SCROLL_BAR_PX

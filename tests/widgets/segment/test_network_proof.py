@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from support.bare_networks import BARE, settled
 
 from napari_segnet import cache
@@ -85,6 +85,21 @@ def test_a_click_chooses_the_network_and_is_kept(viewer, dock, qtbot, bare):
     assert dock.checkpoint.hparams["join"] == "up-skip"
     assert not sheet.isHidden() and dock.proof.rethink.isHidden()
     assert not sidecar_path(bare).exists()
+
+
+def test_on_a_small_screen_the_question_is_in_view(make_viewer, qtbot, bare):
+    viewer = make_viewer(show=True)
+    viewer.window._qt_window.resize(1280, 720)
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    viewer.add_image(colours(), rgb=True, name="cells")
+    with qtbot.waitSignal(dock.proof.comparer.finished, timeout=WAIT_MS):
+        dock.choose_weights(str(bare))
+    sheet = dock.proof.sheet
+    for part in (sheet.question, *sheet.buttons):
+        qtbot.waitUntil(lambda part=part: part.visibleRegion().boundingRect() == part.rect())
+    assert dock.card.notes.isVisibleTo(dock)
+    assert sheet.mapTo(dock, QPoint()).y() < dock.card.notes.mapTo(dock, QPoint()).y()
 
 
 def test_without_an_image_it_is_asked_in_words_and_compared_later(viewer, dock, qtbot, bare):

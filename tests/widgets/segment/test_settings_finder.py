@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox
 from support.calibrated import drawn
 from support.prepared import cells, trained
 
@@ -202,7 +203,15 @@ def test_without_statistics_a_contact_sheet_asks(viewer, dock, qtbot, tmp_path):
     place = texts.index("z-score")
     press(box.sheet.buttons[place], qtbot)
     assert dock.settings().normalize == "z-score"
-    assert box.words.text() == "The next run uses these settings. Press Run."
+    assert box.sheet.hint.text() == "The next run uses these settings. Press Run."
+    assert [button.text() for button in box.sheet.buttons if button.isChecked()] == ["z-score"]
+    press(box.sheet.buttons[0], qtbot)
+    assert [button.isChecked() for button in box.sheet.buttons].index(True) == 0
+    # Another setting by hand: what was clicked no longer counts.
+    clicked = dock.settings().normalize
+    qtbot.keyClick(dock.main.row("normalize").findChild(QComboBox), Qt.Key.Key_Up)
+    assert dock.settings().normalize != clicked
+    assert not any(button.isChecked() for button in box.sheet.buttons)
 
 
 def test_one_click_takes_what_code_suggests(qtbot):

@@ -177,21 +177,40 @@ def test_only_a_better_network_is_chosen(dock, qtbot, weights, folder):
 
 
 @pytest.mark.trains
-def test_a_held_out_crop_is_shown_beside_what_is_there(dock, qtbot, weights, folder):
+def test_a_held_out_crop_is_shown_beside_what_is_there_while_it_learns(
+    dock, qtbot, weights, folder
+):
     mine = dock.viewer.add_image(np.zeros((30, 40)), name="mine")
-    ready(dock, qtbot, weights, folder)
-    train(dock, qtbot)
+    before = tuple(dock.viewer.scene.camera.center), dock.viewer.scene.camera.zoom
+    ready(dock, qtbot, weights, folder, epochs=40)
+    click(qtbot, dock.run_box.button)
+    qtbot.waitUntil(dock.look.isVisible, timeout=WAIT_MS)
     names = {layer.name for layer in dock.viewer.layers}
     assert {"learning · image", "learning · labels now", "learning · truth"} <= names
     assert dock.viewer.layers.selection.active is mine
-    crop = dock.viewer.layers["learning · labels now"]
-    assert crop.translate[1] > 40
+    assert dock.viewer.layers["learning · labels now"].translate[1] > 40
     click(qtbot, dock.look)
     assert dock.viewer.scene.camera.center[-1] > 40
-    shown = list(dock.viewer.layers)
-    dock.save_to(dock.out.with_name("again.safetensors"))
-    train(dock, qtbot)
-    assert list(dock.viewer.layers) == shown
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.run_box.stop)
+    # The result is not hidden by them when the training has ended.
+    assert dock.viewer.layers[-1] is mine and len(dock.viewer.layers) == 4
+    assert not any(layer.visible for layer in dock.viewer.layers[:-1])
+    assert dock.viewer.layers.extent.world[1, -1] < 60
+    assert dock.viewer.layers.selection.active is mine
+    assert not dock.look.isVisible()
+    assert (tuple(dock.viewer.scene.camera.center), dock.viewer.scene.camera.zoom) == before
+    dock.keep_the_old()
+    click(qtbot, dock.run_box.button)
+    qtbot.waitUntil(dock.look.isVisible, timeout=WAIT_MS)
+    tops = dock.viewer.layers[1:]
+    assert [layer.name for layer in tops] == [
+        *("learning · image", "learning · labels now", "learning · truth")
+    ]
+    assert all(layer.visible and layer.translate[1] > 40 for layer in tops)
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.run_box.stop)
+    assert dock.viewer.layers[-1] is mine and not dock.viewer.layers[0].visible
 
 
 @pytest.mark.long

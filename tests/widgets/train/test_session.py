@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,6 +59,15 @@ def test_a_file_that_somebody_writes_is_not_suggested(session):
     state_path(second).touch()
     assert session.suggested_out().name == "tiny-trained-3.safetensors"
     assert TrainSession().suggested_out() is None
+
+
+@pytest.mark.parametrize("name", ["tiny.zip", "tiny"])
+def test_of_a_package_a_weights_file_is_suggested(name, session, tmp_path):
+    path = tmp_path / name
+    if not path.suffix:
+        path.mkdir()
+    session.checkpoint = replace(session.checkpoint, path=path)
+    assert session.suggested_out().name == "tiny-trained-1.safetensors"
 
 
 def test_a_network_that_cannot_be_trained_is_not_taken(session, monkeypatch):
@@ -144,4 +154,4 @@ def test_words_say_if_the_new_network_is_better():
     assert "The Segment dock keeps the old one" in outcome(trained)
     assert figure_rows(trained) == [("AP 50", "none", "0.500")]
     trained.after.images = ()
-    assert "No image is held out" in outcome(trained)
+    assert "No held-out image is scored" in outcome(trained)

@@ -17,10 +17,12 @@ from napari_segnet.errors import OutputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["write_back"]
+__all__ = ["ENDINGS", "write_back"]
 
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pytorch", ".tar")
 """Whoever calls a file so will open it with ``torch.load``."""
+ENDINGS = (".safetensors", *TORCH_SUFFIXES)
+"""Of names under which a network of any family can be written."""
 CARD = "napari_segnet_card"
 """Key of our card in the header of a safetensors file."""
 

@@ -23,6 +23,8 @@ __all__ = ["OTHER", "Networks", "Reading", "layout_word"]
 MOST_TRIED = 400
 """So many combinations are drawn at most for one list."""
 SKIP_WHY = "the likeliest network whose channels close; another forward may leave the same file"
+MOST_NAMED = 3
+"""Of the other topologies of a file."""
 OTHER = "other"
 """What is not in the list: a topology, as no shapes prove that there is none; and the value of a
 choice that is the only one in this topology, but not in every other."""
@@ -118,9 +120,18 @@ class Networks:
                 **{name: self._everywhere(name, v) for name, (v, _) in possible.items()},
             },
             prior=prior,
-            why={"layout": SKIP_WHY, **{name: why for name, (_, why) in possible.items()}},
+            why={
+                "layout": SKIP_WHY + self._others(layout),
+                **{name: why for name, (_, why) in possible.items()},
+            },
             aliases=self.aliases,
         )
+
+    def _others(self, layout: str) -> str:
+        """Name the likeliest of the other topologies, so that a user can tell one of them."""
+        others = [one for one in self.layouts if one != layout]
+        more = f" and {len(others) - MOST_NAMED} more" * (len(others) > MOST_NAMED)
+        return f". Others: {', '.join(others[:MOST_NAMED])}{more}" if others else ""
 
     def first(self, n: int) -> tuple[Candidate, ...]:
         """Return up to ``n`` candidates, that of the highest prior first."""

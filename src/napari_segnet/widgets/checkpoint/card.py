@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QModelIndex, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
     QLabel,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -92,6 +94,7 @@ class CardView(QWidget):
         self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.tree.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.tree.setMinimumHeight(180)
+        self.tree.setItemDelegateForColumn(VALUE, _InWords(self.tree))
         self.tree.itemDoubleClicked.connect(self._edit)
         self.tree.itemChanged.connect(self._changed)
         header = self.tree.header()
@@ -115,6 +118,13 @@ class CardView(QWidget):
         layout.addWidget(self.caution)
         layout.addWidget(self.notes)
         layout.addWidget(self.more)
+
+    def put_below_title(self, *widgets: QWidget) -> None:
+        """Put what has to be answered in front of what is known and assumed."""
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)
+        for place, widget in enumerate(widgets, start=layout.indexOf(self.title) + 1):
+            layout.insertWidget(place, widget)
 
     def wait(self, name: str) -> None:
         """Show that a file is being looked at."""
@@ -190,6 +200,19 @@ class CardView(QWidget):
         if text:
             self._overrides = {**self._overrides, str(item.data(0, Qt.ItemDataRole.UserRole)): text}
             self.overridden.emit(dict(self._overrides))
+
+
+class _InWords(QStyledItemDelegate):
+    """Shows a value in words of the field; what is edited is the value as it is told."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem | None, index: QModelIndex) -> None:
+        """Put the words in place of the value."""
+        from napari_segnet.proof import fact_in_words
+
+        super().initStyleOption(option, index)
+        if option is not None:
+            name = str(index.siblingAtColumn(0).data(Qt.ItemDataRole.UserRole))
+            option.text = fact_in_words(name, option.text or "") or option.text
 
 
 def _in_words(name: str, value: Any) -> str:

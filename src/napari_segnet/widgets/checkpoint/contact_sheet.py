@@ -10,9 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QIcon, QPixmap
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 
 if TYPE_CHECKING:
     from napari_segnet.compare import Compared
@@ -31,6 +40,12 @@ FAINT = (
     "If none fits, the normalisation below may be wrong."
 )
 CHOSEN = "Your choice is kept for the next time."
+MARK = """
+QToolButton { border: 2px solid transparent; }
+QToolButton:hover { border-color: palette(mid); }
+QToolButton:checked { border-color: palette(highlight); }
+"""
+"""The choice keeps a frame: themes of napari do not show a checked button."""
 
 
 class ContactSheet(QWidget):
@@ -79,6 +94,8 @@ class ContactSheet(QWidget):
         self.again.setObjectName(f"{name}_again")
         self.again.clicked.connect(self.asked)
         self.buttons: list[QToolButton] = []
+        self._group = QButtonGroup(self)
+        self.setStyleSheet(MARK)
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._seen = QWidget()
@@ -100,6 +117,7 @@ class ContactSheet(QWidget):
     def clear(self) -> None:
         """Ask nothing."""
         for button in self.buttons:
+            self._group.removeButton(button)
             self._grid.removeWidget(button)
             button.hide()  # it is deleted later, and would lie over its successors until then
             button.deleteLater()
@@ -123,6 +141,8 @@ class ContactSheet(QWidget):
             button.setToolTip(text)
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setIconSize(QSize(SHOWN_PX, SHOWN_PX))
+            button.setCheckable(True)
+            self._group.addButton(button)
             button.clicked.connect(partial(self.chosen.emit, place))
             self._grid.addWidget(
                 button, (place + 1) // 2, (place + 1) % 2, Qt.AlignmentFlag.AlignHCenter
@@ -131,6 +151,14 @@ class ContactSheet(QWidget):
         self.hint.setText(NO_IMAGE)
         self.question.show()
         self.show()
+        scroll_into_view(self)
+
+    def unmark(self, *_: object) -> None:
+        """Mark none: what was clicked no longer counts. What a signal brings is not read."""
+        self._group.setExclusive(False)
+        for button in self.buttons:
+            button.setChecked(False)
+        self._group.setExclusive(True)
 
     def say(self, text: str) -> None:
         """Show a line below the pictures."""
@@ -147,6 +175,8 @@ class ContactSheet(QWidget):
         words = SAME.format(count=len(made.same))
         click = [FAINT if made.faint else "", "Click the one that fits.", self._kept]
         self.hint.setText(words if alike else " ".join(filter(None, click)))
+        if not alike:
+            scroll_into_view(self)  # pictures make it higher
 
 
 def _small(picture: npt.NDArray[np.uint8]) -> QPixmap:

@@ -182,14 +182,16 @@ class EvaluateDock(Dock):
                 ones = np.ones(asked.labels.ndim)
                 frame = frame_of(asked.labels).moved(np.asarray(asked.offset_px, float), ones)
                 show_mistakes(self.viewer, asked.truth, dict(result.drawn), frame.to_layer())
-            words = f"{len(result.found)} mistakes" if result.found else "no mistake"
+            count = len(result.found)
+            words = f"{count or 'no'} mistake{'s' * (count > 1)}"
             self.run_box.end(words)
         elif isinstance(result, Scores):
             self._show_scores(result)
             self._list_images(result)
             self.mistakes.hide()
             self.images.show()
-            self.run_box.end(f"{len(result.images)} images")
+            count = len(result.images)
+            self.run_box.end(f"{count} image{'s' * (count != 1)}")
 
     def _show_scores(self, scores: Scores) -> None:
         self.scores = scores

@@ -162,16 +162,19 @@ class Sides(QWidget):
         self._picked.add(box)
 
     def _guess(self, there: Sequence[napari.layers.Layer], box: QComboBox) -> int:
-        """Return the place of the layer that looks like it; -1 where none does."""
+        """Return the place of the layer that looks like it; -1 where none does.
+
+        Of several results, the newest is judged by the oldest: that was there to be corrected.
+        """
         drawn = labels_in(there)
         ours = [i for i, layer in enumerate(drawn) if record_of(layer).key]
         others = [i for i in range(len(drawn)) if i not in ours]
         if box is self.labels:
-            return ours[0] if ours else min(0, len(drawn) - 1)
+            return ours[-1] if ours else min(0, len(drawn) - 1)
         if ours and others:
             return others[0]
         if len(drawn) > 1:
-            return 1
+            return 0 if ours else 1
         pictures = range(len(drawn), len(there))
         return next((i for i in pictures if _is_named_as_truth(there[i].name)), -1)
 

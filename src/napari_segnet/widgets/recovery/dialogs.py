@@ -25,6 +25,7 @@ from napari_segnet.errors import OutputError, SegnetError
 from napari_segnet.journal import Summary
 from napari_segnet.widgets.layers.private import is_shown, window_of
 from napari_segnet.widgets.qt.message_bar import in_words
+from napari_segnet.widgets.recovery.journal_folder import unsaved_acts
 
 if TYPE_CHECKING:
     import napari.layers
@@ -322,7 +323,10 @@ def _found(offer: Summary) -> str:
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(offer.last_at))
     odd = offer.gaps or offer.partial
     damaged = " Their file is damaged; the readable part is offered." if odd else ""
-    found = f"{_count(offer.acts)}, the last on {when}"
+    acts, since = unsaved_acts(offer), ""
+    if acts < offer.acts:
+        since = f" since they were saved to {Path(about['saved']['path']).name}"
+    found = f"{_count(acts)}{since}, the last on {when}"
     return f"Unsaved corrections of {of} were found: {found}.{damaged}"
 
 

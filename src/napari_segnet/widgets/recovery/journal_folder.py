@@ -13,7 +13,15 @@ from napari_segnet.folders import data_folder
 from napari_segnet.journal import SUFFIX, Journal, Summary
 from napari_segnet.ownership import is_held
 
-__all__ = ["being_written", "journal_folder", "left_behind", "no_longer_written", "session"]
+__all__ = [
+    "being_written",
+    "journal_folder",
+    "left_behind",
+    "no_longer_written",
+    "saved_in",
+    "session",
+    "unsaved_acts",
+]
 
 DAY_S = 24 * 3600.0
 
@@ -51,8 +59,30 @@ def session(locked: bool = False) -> dict[str, Any]:
     return {"pid": me.pid, "begun": me.create_time(), "host": host, "locked": locked}
 
 
+def saved_in(path: Path, acts: int) -> dict[str, Any]:
+    """Return what a journal says of acts that a file holds: as long as the file stays as it is."""
+    return {"path": str(path), "acts": acts, "mark": _mark(path)}
+
+
+def unsaved_acts(found: Summary) -> int:
+    """Return how many acts of a journal no file holds that is still as it was saved."""
+    saved = found.document.get("saved")
+    if not isinstance(saved, dict) or saved.get("mark") != _mark(Path(str(saved.get("path")))):
+        return found.acts
+    return max(0, found.acts - int(saved.get("acts", 0)))
+
+
+def _mark(path: Path) -> str:
+    """Return by what a file is known to be as it was; a folder only by being there."""
+    try:
+        state = path.stat()
+    except OSError:
+        return "gone"
+    return "folder" if path.is_dir() else f"{state.st_size}:{state.st_mtime_ns}"
+
+
 def left_behind(folder: Path) -> Iterator[Summary]:
-    """Yield the journals with acts that no program writes any more, newest first."""
+    """Yield the journals with acts that no file holds and no program writes, newest first."""
     from napari_segnet.errors import JournalError
     from napari_segnet.journal import summary
 
@@ -63,7 +93,7 @@ def left_behind(folder: Path) -> Iterator[Summary]:
             found = summary(path)
         except (JournalError, OSError):
             continue  # of another version, or gone meanwhile: nothing that could be offered
-        if found.acts and not _is_alive(found.document.get("session", {}), path):
+        if unsaved_acts(found) and not _is_alive(found.document.get("session", {}), path):
             outside = found.document.get("pixels") == "outside"
             if found.complete or found.partial or outside:
                 yield found

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,13 @@ from napari_segnet.widgets.layers.history import Break, Step, history_of, unfini
 from napari_segnet.widgets.layers.record import record_of, update
 from napari_segnet.widgets.layers.subject import bound_image
 from napari_segnet.widgets.recovery.document import describe, known
-from napari_segnet.widgets.recovery.journal_folder import being_written, no_longer_written, session
+from napari_segnet.widgets.recovery.journal_folder import (
+    being_written,
+    no_longer_written,
+    saved_in,
+    session,
+    unsaved_acts,
+)
 from napari_segnet.widgets.recovery.table import WrittenTable
 
 if TYPE_CHECKING:
@@ -50,6 +57,11 @@ class Recorded:
         Begins a journal of the layer; returns it and what it says of the layer's image.
     tell : callable
         Gets the layer and each step, after it was written.
+
+    Attributes
+    ----------
+    acts : int
+        How many were written that no file holds.
     """
 
     def __init__(
@@ -62,6 +74,7 @@ class Recorded:
         self.layer = layer
         self.journal: Journal | None = None
         self.acts = 0
+        self._saved_acts = 0
         self._layers = layers
         self._new_journal = new_journal
         self._tell = tell
@@ -100,6 +113,13 @@ class Recorded:
         patch = self._patch(known) if self.journal is not None else []
         if patch and self.journal is not None:
             self.journal.document(patch)
+
+    def saved_to(self, path: Path) -> None:
+        """Write that a file holds all acts so far: they are not offered after a crash."""
+        if self.journal is not None:
+            self._saved_acts, self.acts = self._saved_acts + self.acts, 0
+            self._about["saved"] = saved_in(path, self._saved_acts)
+            self._write_document()
 
     def _stepped(self, step: Step) -> None:
         journal = self._begin_if_first()
@@ -169,7 +189,8 @@ class Recorded:
 
     def go_on(self, found: Summary, held: Hold | None = None) -> None:
         """Continue the journal that the layer was recovered from, which is ours already."""
-        self.journal, self.acts = Journal(found.path, held), found.acts
+        self.journal, self.acts = Journal(found.path, held), unsaved_acts(found)
+        self._saved_acts = found.acts - self.acts
         being_written(self.journal)
         self._document = {k: v for k, v in found.document.items() if k not in TABLE}
         self._table = WrittenTable(found.document)
@@ -230,7 +251,10 @@ class Recorded:
             getattr(self.layer.events, event).disconnect(self._described)
 
     def close(self) -> None:
-        """Finish the snapshot, close the file."""
+        """Finish the snapshot, close the file; it goes where another one holds all of it."""
+        saved = self._about.get("saved")
+        if saved and not self.acts and saved == saved_in(Path(saved["path"]), self._saved_acts):
+            self.discard()
         self._timer.stop()
         if self.journal is not None:
             self._copy_some(float("inf"))
@@ -238,7 +262,7 @@ class Recorded:
             self._write_document()
             self.journal.close()
             no_longer_written(self.journal.path)
-        self.journal, self.acts = None, 0
+        self.journal, self.acts, self._saved_acts = None, 0, 0
 
     def discard(self) -> None:
         """Throw the journal away; the next act begins another one."""
@@ -247,11 +271,13 @@ class Recorded:
         if self.journal is not None:
             self.journal.delete()
             no_longer_written(self.journal.path)
-        self.journal, self.acts, self._document = None, 0, {}
+        self.journal, self.acts, self._saved_acts, self._document = None, 0, 0, {}
         self._table = WrittenTable()
 
 
-OWN = {"keys", "labels_keys", "image", "image_digest", "pixels", "acts before", "last act"}
+OWN = {
+    *("keys", "labels_keys", "image", "image_digest", "pixels", "acts before", "last act", "saved"),
+}
 """Of a journal's document: what is not read from the layer."""
 TABLE = {"features", "rows"}
 """Of it: what a WrittenTable writes."""

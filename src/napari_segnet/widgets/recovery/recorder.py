@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from napari_segnet.widgets.layers.digest import digest_if_known, digest_of
 from napari_segnet.widgets.layers.history import Step
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.saves import hear_saves
 from napari_segnet.widgets.layers.subject import bind, subject_of
 from napari_segnet.widgets.recovery.dialogs import CloseGuard, guard
 from napari_segnet.widgets.recovery.document import former_keys_of, recovered
@@ -97,6 +99,7 @@ class JournalKeeper(QObject):
         self._timer.start()
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
+        hear_saves(viewer.layers, self._saved)
         for layer in viewer.layers:
             self._take(layer)
 
@@ -149,6 +152,12 @@ class JournalKeeper(QObject):
         if watched is not None:
             watched.look()
             watched.discard()
+
+    def _saved(self, layers: Iterable[Any], path: Path) -> None:
+        """Write that napari's own Save has put layers into a file."""
+        for watched in [self._watched[id(one)] for one in layers if id(one) in self._watched]:
+            watched.look()
+            watched.saved_to(path)
 
     def flush(self) -> None:
         """Wait until everything so far is on the disk."""

@@ -10,7 +10,7 @@ from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
 __all__ = ["QueueTable"]
 
-WIDTHS_PX = (64, 56, 46, 102, 52, 60)
+WIDTHS_PX = (56, 56, 46, 92, 48, 60)
 
 
 class QueueTable(QTableView):

@@ -16,6 +16,7 @@ from napari_segnet.widgets.checkpoint.missing_fact import MissingFactBox
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.recent import remember_last_network, remember_network
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.segment.network_proof import NetworkProof
 from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.session import SegmentSession
@@ -74,8 +75,9 @@ class NetworkBox(QWidget):
         self.proof = NetworkProof(request)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.weights, self.card, self.missing_fact, self.proof):
+        for widget in (self.weights, self.card, self.proof.rethink, self.proof.picture):
             layout.addWidget(widget)
+        self.card.put_below_title(self.missing_fact, self.proof)
         self.weights.chosen.connect(self.choose)
         for teller in (self.card.overridden, self.missing_fact.answered, self.proof.chosen):
             teller.connect(self.tell)
@@ -146,6 +148,7 @@ class NetworkBox(QWidget):
         if isinstance(error, MissingFactError):
             self.card.clear("One more thing is needed:")
             self.missing_fact.ask(error)
+            scroll_into_view(self.missing_fact)
         else:
             self.card.clear()
             self.weights.show_choice("")

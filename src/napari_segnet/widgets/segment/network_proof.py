@@ -38,6 +38,9 @@ class NetworkProof(QWidget):
 
     Attributes
     ----------
+    rethink, picture : QPushButton, PictureBox
+        Forgets what was chosen earlier; the network as a picture. Both have their place below
+        what is known of the network.
     refined : Signal of Checkpoint
         The network with all that is proven of it.
     chosen : Signal of dict
@@ -84,9 +87,7 @@ class NetworkProof(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
-        layout.addWidget(self.rethink)
         layout.addWidget(self.sheet)
-        layout.addWidget(self.picture)
         self._connect()
         self._quiet()
 

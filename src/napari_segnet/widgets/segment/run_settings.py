@@ -102,6 +102,7 @@ class RunSettings(QWidget):
         for form in (self.main, self.advanced, self.diameter):
             form.changed.connect(self.preview.clear)
             form.changed.connect(self.finder.look_soon)
+            form.changed.connect(self.finder.sheet.unmark)
             form.changed.connect(self.changed)
         self.finder.began.connect(self.began)
         self.finder.failed.connect(self.failed)

@@ -254,7 +254,7 @@ class FindBox(QWidget):
     def _choose(self, place: int) -> None:
         if self._found is not None:
             self.taken.emit(self._found.ranked[place].way, self._found.names)
-            self._say("The next run uses these settings. Press Run.")
+            self.sheet.say("The next run uses these settings. Press Run.")
 
     def _take(self, one: Any) -> None:
         """Take what code suggests."""

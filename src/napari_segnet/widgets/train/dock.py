@@ -80,7 +80,8 @@ class TrainDock(TrainForm):
         self._runner.succeeded.connect(self._learned)
         self._runner.failed.connect(self._failed)
         self._runner.cancelled.connect(self._stopped)
-        self._runner.finished.connect(self._refresh)
+        for end in (self._learning.put_away, self.look.hide, self._refresh):
+            self._runner.finished.connect(end)
         training_set_news().changed.connect(self.seen_again)
         for runner in (self._looker, self.files.reader, self._runner, self.begin_well.runner):
             runner.end_with(self)

@@ -39,6 +39,7 @@ __all__ = ["TrainSession", "figure_rows", "held", "outcome"]
 
 WEIGHTS_ALONE = ".weights.h5"
 """One ending, which Keras 3 demands."""
+OWN = ".safetensors"
 SHOWN = (
     ("ap50", "AP 50"),
     ("ap75", "AP 75"),
@@ -130,7 +131,12 @@ class TrainSession:
         """
         if self.checkpoint is None or self.folder is None:
             return None
-        stem, ending = _split(self.checkpoint.path.name)
+        from napari_segnet.programs import endings_of
+
+        own = self.checkpoint.path
+        stem, ending = _split(own.name)
+        if own.is_dir() or (ending and not ending.lower().endswith(endings_of(self.checkpoint))):
+            ending = OWN  # of a package, a single file is trained
         stem = re.sub(r"-(taught|trained)-\d+$", "", stem)
         number = 1
         while True:
@@ -244,7 +250,7 @@ def outcome(trained: TrainingResult) -> str:
     """Return whether the new network is better, in words."""
     if not trained.after.images:
         return (
-            "No image is held out, so no score shows whether the new network is better. Check its "
+            "No held-out image is scored, so nothing shows if the new network is better. Check its "
             "labels before you use it."
         )
     comparison = trained.comparison

@@ -206,7 +206,8 @@ def _quantised(storage: Any, _offset: Any, shape: Any, *_rest: Any) -> TensorRef
 def _sparse(layout: Any, data: Any) -> TensorRef:
     if not isinstance(data, tuple) or len(data) < 3:
         raise ValueError("a sparse tensor has no size")
-    *_, values = None, *(item for item in data if isinstance(item, TensorRef))  # behind its indices
+    tensors = [item for item in data if isinstance(item, TensorRef)]
+    values = tensors[-1] if tensors else None  # behind its indices
     shape = next((item for item in data if isinstance(item, tuple)), ())
     return unreadable(
         shape,

@@ -313,7 +313,8 @@ class Hdf5:
             why = f"{path} of {self.part.path.name} holds no plain numbers. Save it as float32."
             return unreadable(shape, "unknown", why)
         size = math.prod(shape) * kind.size
-        if layout == h5py.h5d.CONTIGUOUS and (size == 0 or held.get_offset() is not None):
+        lies = layout == h5py.h5d.CONTIGUOUS and (size == 0 or held.get_offset() is not None)
+        if lies and h5py.h5t.py_create(held.dtype).equal(held.get_type()):
             return self._contiguous(held, shape, kind, size, path)
         self._check_room(held, plist, layout, size, path)
         load = functools.partial(_load, self.part, path, shape, kind)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import called, is_operation
+from napari_segnet.containers._script_operators import called, is_function
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -29,7 +29,9 @@ _ROOTS = frozenset(
 )
 """Names that TorchScript knows by itself."""
 _VALUES = frozenset(("inf", "nan"))
-"""Those of them that are values; others are called, or stand before a dot."""
+"""Those of them that are values; others are called."""
+_DOTTED = frozenset(("torch", "ops", "CONSTANTS", "__torch__"))
+"""Those that stand before a dot."""
 _ONE = frozenset(("int", "float", "bool", "complex", "number", "NoneType", "Optional"))
 """Types whose values have no parts."""
 _UNDECIDED = frozenset(("Tuple", "Optional", "NoneType", "complex", "Device"))
@@ -39,8 +41,10 @@ _WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
 """Types whose values have no functions of their own."""
 _WITH_OPERATIONS = frozenset(("Tensor", "str", "List", "Dict"))
 """Types whose functions are PyTorch's operations, which it writes as such: ``torch.add(x, y)``."""
+_WITHOUT_FIELDS = _WITHOUT_FUNCTIONS | _WITH_OPERATIONS - {"Tensor"}
 _LISTED = "tolist"
 """The one function of a tensor that is no operation."""
+_MAKES = ".__new__"
 _STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
     *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
@@ -54,6 +58,8 @@ class ScriptFunction:
     def __init__(self, look: ScriptCode, owner: str | None) -> None:
         self.look, self.owner = look, owner
         self.returns: Type = ANY
+        self.around: Mapping[str, Type] = {}
+        """Values of the block around the present one, which keep their types."""
 
     def check(self, function: ast.FunctionDef) -> None:
         own, values = function.args, _taken(self.look, self.owner, function)
@@ -73,6 +79,13 @@ class ScriptFunction:
         return self._value(node, {})
 
     # ---- Statements --------------------------------------------------------------------
+
+    def _inner(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
+        """Go through a block inside of another, whose values these are; as :meth:`_block`."""
+        before, self.around = self.around, dict(values)
+        left = self._block(body, values)
+        self.around = before
+        return left
 
     def _block(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
         """Go through statements; tell if the last one leaves the function."""
@@ -112,11 +125,11 @@ class ScriptFunction:
             ScriptFunction(self.look, self.owner)._block(one.body, inside)
         elif isinstance(one, ast.While):
             self._condition(one.test, values)
-            self._block(one.body, dict(values))
+            self._inner(one.body, dict(values))
         elif isinstance(one, ast.For):
             over, inside = _each(self.look, self._value(one.iter, values)), dict(values)
             self._assign(one.target, over, inside)
-            self._block(one.body, inside)
+            self._inner(one.body, inside)
         elif isinstance(one, ast.With):
             for item in one.items:
                 self._value(item.context_expr, values)
@@ -128,7 +141,7 @@ class ScriptFunction:
     def _if(self, node: ast.If, values: dict[str, Type]) -> bool:
         self._condition(node.test, values)
         yes, no = dict(values), dict(values)
-        left, gone = self._block(node.body, yes), self._block(node.orelse, no)
+        left, gone = self._inner(node.body, yes), self._inner(node.orelse, no)
         for name in yes.keys() | no.keys():
             one, two = yes.get(name, ANY), no.get(name, ANY)
             if not (name in yes or left) or not (name in no or gone):
@@ -148,6 +161,8 @@ class ScriptFunction:
         if isinstance(target, ast.Name):
             if target.id in RESERVED:
                 raise self.look.refuse(f"{target.id} is given a value")
+            if not fits(kind, self.around.get(target.id, ANY)):
+                raise self.look.refuse(f"{target.id} becomes a {kind}")
             values[target.id] = kind
         elif isinstance(target, ast.Tuple | ast.List):
             parts: Iterator[Type] | None = None
@@ -207,11 +222,13 @@ class ScriptFunction:
         if root is not None and root not in values:
             if root in {"torch", "ops"}:
                 raise self.look.refuse(f"{node.attr} is used as a value")
-            if root not in _ROOTS:
+            if root not in _DOTTED:
                 raise self.look.refuse(f"{root} has no value")
             return self.look.dotted(ast.unparse(node))
         own = self._value(node.value, values)
         made = self.look.classes.get(own.name)
+        if own.name in _WITHOUT_FIELDS:
+            raise self.look.refuse(f"a {own} has no {node.attr}")
         if made is None:
             return ANY
         if node.attr in made.fields:
@@ -252,11 +269,13 @@ class ScriptFunction:
             made = self.look.classes.get(own.name)
             if made is not None:
                 return self._method(made, node, values)
-            odd = own.name in _WITH_OPERATIONS and not is_operation(node.func.attr)
+            odd = own.name in _WITH_OPERATIONS and not is_function(node.func.attr, own)
             odd = odd and node.func.attr != _LISTED
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         root = _root(node.func)
+        if isinstance(node.func, ast.Attribute) and root not in {*values, *_DOTTED, None}:
+            raise self.look.refuse(f"{root} has no functions")
         if root in {"torch", "ops"} and root not in values:
             return self._operation(ast.unparse(node.func), node, values)
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
@@ -268,9 +287,9 @@ class ScriptFunction:
             name = called.args[0].name
             if name in self.look.functions:
                 return self._given(self.look.functions[name], node, values, 0)
-            if name in self.look.classes:
+            if (name := name.removesuffix(_MAKES)) in self.look.classes:
                 self._arguments(node, values)
-                return called.args[0]
+                return ANY if self.look.opened[name] else Type(name)
         elif called.name not in {"Any"}:
             raise self.look.refuse(f"a {called} is called")
         self._arguments(node, values)

@@ -57,6 +57,8 @@ _SCALARS = frozenset(("Tensor", "int", "float", "bool", "str"))
 """Types of which none is a kind of another."""
 
 
+_MOST_WHOLE = 2**63
+"""With a minus before it; without, one less, which no network has."""
 _LARGEST = 100
 """Types in one that is made of the types of values; a larger one is not known.
 
@@ -143,6 +145,8 @@ def literal(node: ast.expr) -> Type:
         kinds = {bool: "bool", int: "int", float: "float", str: "str", complex: "complex"}
         if node.value is None:
             return NONE
+        if type(node.value) is int and node.value > _MOST_WHOLE:
+            raise ValueError(f"its code holds {node.value:.3g}, which has more than 64 bits")
         if type(node.value) in kinds:
             return Type(kinds[type(node.value)])
         raise ValueError(
@@ -242,7 +246,7 @@ def fits(
     if want.name == "Union":
         return any(fits(have, one, kinds, convert=convert) for one in want.args)
     if have.name == "Union":
-        return all(fits(one, want, kinds, convert=convert) for one in have.args)
+        return all(fits(one, want, kinds, convert=False) for one in have.args)
     if want.name in _LOOSE:
         return _LOOSE[want.name] == have.name
     if want.name == "number":

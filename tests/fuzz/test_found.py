@@ -3025,3 +3025,22 @@ def test_a_length_of_npy_that_is_true(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(data.replace(b"(2, 1), }   ", b"(2, True), }"))
     with pytest.raises(ImageError, match=r"its shape is \(2, True\)"):
         open_image(tmp_path / "a.npy")
+
+
+def test_a_chunk_of_hdf5_that_is_cut_off(tmp_path: Path) -> None:
+    """HDF5 makes up the rest of it, and of one that is no longer said to be packed."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv"]
+        group = file.create_group("conv")
+        group.attrs["weight_names"] = [b"kernel:0"]
+        noise = np.random.default_rng(1).random(500, "f4")
+        group.create_dataset("kernel:0", data=noise, chunks=(500,), compression="gzip")
+    data = path.read_bytes()
+    assert np.array_equal(open_tree(path).root["conv/kernel:0"].load().numpy(), noise)
+    filters = struct.pack("<HH", 11, 32)  # the kind and the length of a message
+    assert data.count(filters) == 1
+    path.write_bytes(data.replace(filters, struct.pack("<HH", 0, 32)))
+    with pytest.raises(BrokenWeightsError, match="claims 2,000 bytes that are not there"):
+        open_tree(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -80,6 +80,10 @@ TEXT, LAST_KIND = 8, 28
 """The kind of texts, and the last one that there is, in version 14 of the format."""
 
 
+Runs = list[tuple[int, int]]
+"""Where rows of numbers begin in the file, and how many bytes each has."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OnnxTensor:
     """A tensor, not yet read.
@@ -123,7 +127,7 @@ def read_tensor(message: Message) -> OnnxTensor:
         If it is none.
     """
     name, kind, dims, held = "", 0, list[int](), set[int]()
-    runs: dict[int, list[tuple[int, int]]] = {}
+    runs: dict[int, Runs] = {}
     numbers, outside, external = list[int](), list[tuple[str, str]](), False
     for one in message:
         if one.number == 1:
@@ -159,8 +163,7 @@ def read_tensor(message: Message) -> OnnxTensor:
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))
     if external:
-        here = bool(numbers) or any(length for run in runs.values() for _, length in run)
-        _require_outside(name, dict(outside), here=here)
+        _require_outside(name, dict(outside), found.numbers, runs.values())
         return replace(found, outside=tuple(outside))
     field_number = 9 if 9 in runs else PLAIN.get(found.dtype, 9)
     places = runs.get(field_number, [])
@@ -177,8 +180,11 @@ def read_tensor(message: Message) -> OnnxTensor:
     return found
 
 
-def _require_outside(name: str, outside: Mapping[str, str], *, here: bool) -> None:
+def _require_outside(
+    name: str, outside: Mapping[str, str], numbers: tuple[int, ...], runs: Iterable[Runs]
+) -> None:
     """Refuse numbers of another file that lie in this one, too, or in none."""
+    here = numbers or any(length for run in runs for _, length in run)
     if here or not outside.get("location"):
         raise ValueError(f"the tensor {name[:80]!r} lies in no other file, or in this one, too")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import called, is_function
+from napari_segnet.containers._script_operators import is_function
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -14,10 +14,18 @@ from napari_segnet.containers._script_types import (
     fits,
     held,
     joined,
-    listed,
     literal,
     made_of,
     unite,
+)
+from napari_segnet.containers._script_values import (
+    ONE,
+    UNDECIDED,
+    each,
+    number,
+    parts,
+    result,
+    span,
 )
 
 __all__ = ["ScriptFunction", "require_fixed"]
@@ -32,11 +40,6 @@ _VALUES = frozenset(("inf", "nan"))
 """Those of them that are values; others are called."""
 _DOTTED = frozenset(("torch", "ops", "CONSTANTS", "__torch__"))
 """Those that stand before a dot."""
-_ONE = frozenset(("int", "float", "bool", "complex", "number", "NoneType", "Optional"))
-"""Types whose values have no parts."""
-_UNDECIDED = frozenset(("Tuple", "Optional", "NoneType", "complex", "Device"))
-"""Types whose values are neither true nor false."""
-_MOST_OF_RANGE = 3
 _WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
 """Types whose values have no functions of their own."""
 _WITH_OPERATIONS = frozenset(("Tensor", "str", "List", "Dict"))
@@ -127,7 +130,7 @@ class ScriptFunction:
             self._condition(one.test, values)
             self._inner(one.body, dict(values))
         elif isinstance(one, ast.For):
-            over, inside = _each(self.look, self._value(one.iter, values)), dict(values)
+            over, inside = each(self.look, self._value(one.iter, values)), dict(values)
             self._assign(one.target, over, inside)
             self._inner(one.body, inside)
         elif isinstance(one, ast.With):
@@ -154,7 +157,7 @@ class ScriptFunction:
 
     def _condition(self, test: ast.expr, values: Mapping[str, Type]) -> None:
         found = self._value(test, values)
-        if found.name in _UNDECIDED:
+        if found.name in UNDECIDED:
             raise self.look.refuse(f"a condition is a {found}")
 
     def _assign(self, target: ast.expr, kind: Type, values: dict[str, Type]) -> None:
@@ -165,15 +168,9 @@ class ScriptFunction:
                 raise self.look.refuse(f"{target.id} becomes a {kind}")
             values[target.id] = kind
         elif isinstance(target, ast.Tuple | ast.List):
-            parts: Iterator[Type] | None = None
-            if kind.name == "Tuple":
-                if len(kind.args) != len(target.elts):
-                    raise self.look.refuse(f"{len(kind.args)} values for {len(target.elts)} names")
-                parts = iter(kind.args)
-            elif kind.name not in {"Any", "List"}:
-                raise self.look.refuse(f"a {kind} is taken apart")
-            for one in target.elts:
-                self._assign(one, next(parts) if parts else listed(kind), values)
+            held_parts = parts(self.look, kind, len(target.elts))
+            for one, part in zip(target.elts, held_parts, strict=True):
+                self._assign(one, part, values)
         elif isinstance(target, ast.Attribute):
             if not fits(kind, self._attribute(target, values), convert=False):
                 raise self.look.refuse(f"{target.attr} is given a {kind}")
@@ -250,13 +247,13 @@ class ScriptFunction:
         if own.name == "Tensor":
             return own
         if own.name in {"List", "Dict", "str"}:
-            return _result(self.look, "torch.__getitem__", [own, place], {})
+            return result(self.look, "torch.__getitem__", [own, place], {})
         if own.name == "Tuple" and isinstance(node.slice, ast.Constant):
             number = node.slice.value
             if isinstance(number, int) and not -len(own.args) <= number < len(own.args):
                 raise self.look.refuse(f"item {number} of {len(own.args)}")
             return own.args[number] if isinstance(number, int) else ANY
-        if own.name in _ONE:
+        if own.name in ONE:
             raise self.look.refuse(f"an item of a {own}")
         return ANY
 
@@ -303,7 +300,7 @@ class ScriptFunction:
             return ANY
         if len(named) < len(node.keywords):
             raise self.look.refuse(f"{name} is given a value twice")
-        return _result(self.look, name, found, named)
+        return result(self.look, name, found, named)
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""
@@ -316,16 +313,9 @@ class ScriptFunction:
                 raise self.look.refuse(f"a {inner} for a {kind}")
             return kind
         if name in {"int", "float", "bool"}:
-            found = self._arguments(node, values)
-            if len(found) != 1:
-                raise self.look.refuse(f"{name} of {len(node.args)} values")
-            if name != "bool":
-                _result(self.look, f"torch.{name.title()}", found, {})
-            elif found[0].name in _UNDECIDED:
-                raise self.look.refuse(f"bool of a {found[0]}")
-            return Type(name)
+            return number(self.look, name, self._arguments(node, values))
         if name == "range":
-            return _range(self.look, self._arguments(node, values))
+            return span(self.look, self._arguments(node, values))
         if name == "isinstance" and node.args:
             self._value(node.args[0], values)
             return Type("bool")
@@ -399,31 +389,6 @@ def _require_given(
             raise look.refuse(f"{function.name} is given an odd {one.arg}")
     if extra := named.keys() - {one.arg for one in own}:
         raise look.refuse(f"{function.name} takes no {min(extra)}")
-
-
-def _result(look: ScriptCode, name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:
-    """Return the type of what an operation of PyTorch gives."""
-    look.budget.step(len(given))
-    try:
-        return called(name, given, named)
-    except ValueError as error:
-        raise look.refuse(str(error)) from error
-
-
-def _each(look: ScriptCode, over: Type) -> Type:
-    """Return the type of what a loop goes through, each in turn."""
-    if over.name in _ONE:
-        raise look.refuse(f"a loop goes through a {over}")
-    return over if over.name in {"Tensor", "str"} else listed(over)
-
-
-def _range(look: ScriptCode, found: Sequence[Type]) -> Type:
-    """Return the type of what ``range`` gives."""
-    if not 0 < len(found) <= _MOST_OF_RANGE:
-        raise look.refuse(f"range of {len(found)} values")
-    if odd := [one for one in found if one.name not in {"int", "Any"}]:
-        raise look.refuse(f"range of a {odd[0]}")
-    return Type("List", (Type("int"),))
 
 
 def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> dict[str, Type]:

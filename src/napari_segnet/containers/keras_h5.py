@@ -104,13 +104,13 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
     root: dict[str, TensorRef] = {}
     layers = {}
     for layer in names:
+        layers[layer] = []
         _require(layer.partition("/")[0] in inside, path, layer)
         found = file.datasets(f"{group.rstrip('/')}/{layer}")
-        order = file.texts(f"{group.rstrip('/')}/{layer}", "weight_names") or list(found)
-        for name in order:
+        for name in file.texts(f"{group.rstrip('/')}/{layer}", "weight_names") or found:
             _require(name in found, path, f"{layer}/{name}")
-        layers[layer] = [f"{layer}/{name}" for name in order]
-        root.update({f"{layer}/{name}": found[name] for name in order})
+            layers[layer].append(f"{layer}/{name}")
+            root[f"{layer}/{name}"] = found[name]
     return Tree(
         container=container,
         root=root,

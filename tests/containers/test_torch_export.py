@@ -65,7 +65,9 @@ def test_numbers_are_read(tmp_path: Path) -> None:
     [(-(2**63), True), (2**63 - 1, True), (2**63, False), (-(2**63) - 1, False)],
 )
 def test_whole_numbers_have_64_bits(number: int, opens: bool, tmp_path: Path) -> None:
-    program = json.loads(PROGRAM) | {"range_constraints": {"s0": {"min_val": number}}}
+    program = json.loads(PROGRAM) | {
+        "range_constraints": {"s0": {"min_val": number, "max_val": None}}
+    }
     parts = {"models/model.json": json.dumps(program).encode()}
     path = written(tmp_path / "a.pt2", {"tensor_meta": meta()}, **parts)
     if opens:

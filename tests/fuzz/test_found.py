@@ -3044,3 +3044,37 @@ def test_a_chunk_of_hdf5_that_is_cut_off(tmp_path: Path) -> None:
     path.write_bytes(data.replace(filters, struct.pack("<HH", 0, 32)))
     with pytest.raises(BrokenWeightsError, match="claims 2,000 bytes that are not there"):
         open_tree(path)
+
+
+def test_the_length_of_the_end_of_a_zip(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(3)}, tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    at = data.rindex(b"PK\6\6") + 4
+    assert data[at : at + 8] == struct.pack("<Q", 44)
+    (tmp_path / "a.pth").write_bytes(data[:at] + struct.pack("<Q", 40) + data[at + 8 :])
+    with pytest.raises(RuntimeError, match="zip archive"):
+        torch.load(tmp_path / "a.pth")
+    with pytest.raises(BrokenWeightsError, match="another length than it says"):
+        open_tree(tmp_path / "a.pth")
+
+
+def test_a_length_of_a_program_with_one_end(counted: Parts, tmp_path: Path) -> None:
+    def change(said: Any) -> None:
+        said["range_constraints"]["s0"] = {"min_val": 1}
+
+    path = packed(tmp_path / "a.pt2", rewritten(counted, "model.json", change))
+    with pytest.raises(BrokenWeightsError, match="has no field 'max_val'"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "opset", "says"), [(3, 8, "none of its inputs"), (8, 2**40, "version of its")]
+)
+def test_versions_of_onnx(version: int, opset: int, says: str, tmp_path: Path) -> None:
+    """Before version 4 all tensors were inputs as well."""
+    nodes = [node("Conv", ["image", "w"], "out")]
+    path = onnx_file(tmp_path / "a.onnx", nodes, [tensor("w", ONES)], opset)
+    data = path.read_bytes()
+    path.write_bytes(onnx_files.whole(1, version) + data[len(onnx_files.whole(1, 8)) :])
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)

@@ -166,6 +166,7 @@ class Hdf5:
 
         if group is None:
             return []
+        group.get_create_plist()  # which h5py reads before it lists a group
         names: list[bytes] = []
         # Counted while they come: the number that the file claims is not the number that it has.
         h5py.h5g.iterate(group, lambda name: self._count(names, name))

@@ -204,6 +204,8 @@ class ScriptFunction:
         if isinstance(node, ast.IfExp):
             self._condition(node.test, values)
             return joined(self._value(node.body, values), self._value(node.orelse, values))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
+            return literal(node)
         if isinstance(node, ast.UnaryOp):
             found = self._value(node.operand, values)
             return found if isinstance(node.op, ast.USub) else ANY

@@ -102,9 +102,8 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
         about |= {"layers": layers, "names": _names(file, group, layers), "ordered": False}
         return Tree(container=container, root=held, metadata=about, stamp=stamp)
     root: dict[str, TensorRef] = {}
-    layers = {}
+    layers = {layer: list[str]() for layer in names}
     for layer in names:
-        layers[layer] = []
         _require(layer.partition("/")[0] in inside, path, layer)
         found = file.datasets(f"{group.rstrip('/')}/{layer}")
         for name in file.texts(f"{group.rstrip('/')}/{layer}", "weight_names") or found:

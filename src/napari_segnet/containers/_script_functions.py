@@ -85,10 +85,9 @@ class ScriptFunction:
 
     def _inner(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
         """Go through a block inside of another, whose values these are; as :meth:`_block`."""
-        before, self.around = self.around, dict(values)
-        left = self._block(body, values)
-        self.around = before
-        return left
+        inside = ScriptFunction(self.look, self.owner)
+        inside.returns, inside.around = self.returns, dict(values)
+        return inside._block(body, values)
 
     def _block(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
         """Go through statements; tell if the last one leaves the function."""
@@ -204,10 +203,9 @@ class ScriptFunction:
         if isinstance(node, ast.IfExp):
             self._condition(node.test, values)
             return joined(self._value(node.body, values), self._value(node.orelse, values))
-        if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
-            return literal(node)
         if isinstance(node, ast.UnaryOp):
-            found = self._value(node.operand, values)
+            plain = isinstance(node.operand, ast.Constant)
+            found = literal(node) if plain else self._value(node.operand, values)
             return found if isinstance(node.op, ast.USub) else ANY
         if isinstance(node, ast.Lambda | ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
             raise self.look.refuse(f"a {type(node).__name__}")

@@ -233,10 +233,11 @@ def test_groups_in_a_circle(network: Path) -> None:
     def change(group: h5py.Group) -> None:
         inner = group.create_group("conv")
         inner["kernel:0"] = np.ones((3, 3, 1, 1), "float32")
+        inner["bias:0"] = np.ones(1, "float32")
         inner["again"] = group
 
     changed(network, change)
-    assert list(open_tree(network).root) == ["conv/conv/kernel:0"]
+    assert list(open_tree(network).root) == ["conv/conv/kernel:0", "conv/conv/bias:0"]
 
 
 def test_groups_too_deep(network: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import pickle
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
@@ -453,14 +454,11 @@ def test_graphs_that_onnx_refuses(nodes: list[bytes], why: str, tmp_path: Path) 
 
 
 def test_types_in_attributes_of_onnx_that_are_no_messages(tmp_path: Path) -> None:
-    for content, refused in ((b"", False), (b"\x6e\x01", True)):  # field 13 of the kind 6
-        made = node("Conv", ["image", "w"], "out", **CONV)
+    for content, says in ((b"", "not of the kind"), (b"\x6e\x01", "which nobody writes")):
+        made = node("Conv", ["image", "w"], "out", **CONV)  # field 13 of the kind 6
         made += onnx_files.part(5, onnx_files.attribute("group", 1) + onnx_files.part(14, content))
         path = onnx_files.network(tmp_path / "a.onnx", [made], {"w": np.ones((3, 2, 1, 1), "f4")})
-        if refused:
-            with pytest.raises(BrokenWeightsError, match="which nobody writes"):
-                open_tree(path)
-        else:
+        with pytest.raises(BrokenWeightsError, match=says):
             open_tree(path)
 
 
@@ -2783,3 +2781,300 @@ def test_differences_of_pixels_that_are_not_compressed(rows: int, tmp_path: Path
         assert not np.array_equal(file.asarray(), data)
     with pytest.raises(ImageError, match="tag 317"):
         open_image(path)
+
+
+def onnx_file(path: Path, nodes: list[bytes], tensors: list[bytes], opset: int = 17) -> Path:
+    """Write a network of an image and these tensors; the last node makes ``out``."""
+    image = value("image", onnx_files.IMAGE)
+    content = onnx_files.graph(nodes, tensors, [image], [value("out", None)])
+    path.write_bytes(onnx_files.model(content, opset))
+    return path
+
+
+ONES = np.ones((3, 2, 1, 1), "float32")
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"),
+    [
+        (onnx_files.part(3, onnx_files.whole(1, 1)), "part of a larger one"),
+        (onnx_files.part(6, ""), "lie in two places"),
+    ],
+)
+def test_numbers_of_onnx_that_are_not_alone(beside: bytes, says: str, tmp_path: Path) -> None:
+    nodes = [node("Conv", ["image", "w"], "out")]
+    assert onnx_file(tmp_path / "a.onnx", nodes, [tensor("w", ONES)]).is_file()
+    assert open_tree(tmp_path / "a.onnx").root["w"].shape == ONES.shape
+    path = onnx_file(tmp_path / "b.onnx", nodes, [tensor("w", ONES) + beside])
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+def test_a_tensor_of_onnx_in_two_halves(tmp_path: Path) -> None:
+    """Of two messages where one belongs, protobuf makes one."""
+    half = onnx_files.part(5, onnx_files.whole(1, 3))
+    held = onnx_files.attribute("value", np.ones(3, "f4")) + half
+    nodes = [node("Constant", [], "k") + onnx_files.part(5, held)]
+    path = onnx_file(tmp_path / "a.onnx", [*nodes, node("Mul", ["image", "k"], "out")], [])
+    with pytest.raises(BrokenWeightsError, match="'value' has two values"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("field", [14, 15, 22, 23])
+def test_an_attribute_of_onnx_with_a_second_value(field: int, tmp_path: Path) -> None:
+    second = onnx_files.attribute("group", 1) + onnx_files.part(field, b"")
+    nodes = [node("Conv", ["image", "w"], "out") + onnx_files.part(5, second)]
+    path = onnx_file(tmp_path / "a.onnx", nodes, [tensor("w", ONES)])
+    with pytest.raises(BrokenWeightsError, match="'group' is not of the kind"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(("opset", "opens"), [(1, True), (17, False)])
+def test_inputs_of_onnx_as_of_its_version(opset: int, opens: bool, tmp_path: Path) -> None:
+    """The lengths of ``Reshape`` are an attribute in the first version, and an input later."""
+    how = {"shape": [1, 2, -1]} if opens else {}
+    path = onnx_file(tmp_path / "a.onnx", [node("Reshape", ["image"], "out", **how)], [], opset)
+    if opens:
+        assert open_tree(path).container == "onnx"
+        return
+    with pytest.raises(BrokenWeightsError, match="has 1 inputs"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("lost", ["act", "conv/kernel:0"])
+def test_a_keras_file_without_what_it_lists(lost: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    from support import keras_files
+
+    weights = {"conv": [("kernel:0", np.ones((1, 1, 1, 2), "f4"))], "act": []}
+    path = keras_files.h5(tmp_path / "a.h5", weights)
+    assert list(open_tree(path).root) == ["conv/kernel:0"]
+    with h5py.File(path, "r+") as file:
+        del file[lost]
+    with pytest.raises(BrokenWeightsError, match=f"lists '{lost}', which is not in it"):
+        open_tree(path)
+
+
+def test_numbers_of_hdf5_of_a_kind_of_their_own(tmp_path: Path) -> None:
+    """HDF5 turns them into those of this computer, as h5py shows them."""
+    h5py = pytest.importorskip("h5py")
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_ebias(126)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv"]
+        group = file.create_group("conv")
+        group.attrs["weight_names"] = [b"kernel:0"]
+        space = h5py.h5s.create_simple((3,))
+        held = h5py.h5d.create(group.id, b"kernel:0", kind, space)
+        held.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array([1, 2, 3], "f4"))
+    assert b"\0\0\0\x3f" in (tmp_path / "a.h5").read_bytes()  # 1 as it lies there
+    assert open_tree(tmp_path / "a.h5").root["conv/kernel:0"].load().tolist() == [1, 2, 3]
+
+
+class Tally:
+    """Holds texts in a program of TorchScript."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def more(self, by: int) -> int:
+        return self.first + by
+
+
+class Walking(torch.nn.Module):
+    """Has lists, an object, and a value that a loop goes on with."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        held, count, found = [x, x], Tally(2), 1
+        for place in range(3):
+            found = found + count.more(place)
+        return torch.cat(held, 1) + len(held) + found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b"torch.cat(held, 1)", b"[x].cat(held, 1)", r"List\[Tensor\] has no function cat"),
+        (b"torch.cat(held, 1)", b"held.prim", "has no prim"),
+        (b"torch.len(held)", b"float.len(held)", "float has no"),
+        (b"torch.len(held)", b"9223372036854775809", "more than 64 bits"),
+        (b"(count).more(place, )", b"(count).less(place, )", "no function less"),
+        (b"found = found0", b"found = 1.5", "found becomes a float"),
+    ],
+)
+def test_what_values_of_torchscript_have(old: bytes, new: bytes, says: str, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Walking()), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, old, new)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+def test_values_of_loops_that_pytorch_turns(tmp_path: Path) -> None:
+    """A tensor or a truth becomes a whole number, where one was before."""
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Walking()), made)
+    for new in (b"found = x", b"found = True"):
+        path = write(tmp_path / "a.pt", made, b"found = found0", new)
+        torch.jit.load(path)
+        assert open_tree(path).container == "torchscript"
+
+
+def test_a_part_of_a_list_of_layers_that_is_there_twice(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.ReLU())), made)
+    path = write(tmp_path / "a.pt", made, LAYER, LAYER + LAYER)
+    with pytest.raises(RuntimeError, match="already exists"):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="0 is there twice"):
+        open_tree(path)
+
+
+LAYER = b'  __annotations__["0"] = __torch__.torch.nn.modules.activation.ReLU\n'
+
+
+def test_a_list_of_two_types_is_not_compared_as_numbers() -> None:
+    from napari_segnet.containers._script_operators import called
+    from napari_segnet.containers._script_types import Type
+
+    both = Type("Union", (Type("int"), Type("Tensor")))
+    with pytest.raises(ValueError, match="eq takes no Union"):
+        called("torch.eq", [both, Type("int")], {})
+
+
+def test_sample_inputs_of_no_byte_order(counted: Parts, tmp_path: Path) -> None:
+    def change(data: bytes) -> bytes:
+        made = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, b"middle" if name.endswith("byteorder") else old.read(name))
+        return made.getvalue()
+
+    part = "sample_inputs/model.pt"
+    changed = [(name, change(d) if name.endswith(part) else d) for name, d in counted]
+    with pytest.raises(BrokenWeightsError, match="byte order 'middle'"):
+        open_tree(packed(tmp_path / "a.pt2", changed))
+
+
+def test_newer_kinds_of_numbers_are_not_turned(tmp_path: Path) -> None:
+    """PyTorch turns those of kinds that have a storage of their own."""
+    other = b"big" if sys.byteorder == "little" else b"little"
+    for name, one in (("old", torch.ones(2)), ("new", torch.ones(2).to(torch.uint16))):
+        torch.save({"w": one}, tmp_path / "a.pth")
+        with zipfile.ZipFile(tmp_path / "a.pth") as file:
+            parts = [(part, file.read(part)) for part in file.namelist()]
+        parts = [(part, other if part.endswith("byteorder") else data) for part, data in parts]
+        packed(tmp_path / f"{name}.pth", parts)
+    old = torch.load(tmp_path / "old.pth", weights_only=True)["w"]
+    assert torch.equal(open_tree(tmp_path / "old.pth").root["w"].load(), old)
+    assert torch.load(tmp_path / "new.pth", weights_only=True)["w"].tolist() == [1, 1]
+    with pytest.raises(BrokenWeightsError, match="that PyTorch does not turn"):
+        open_tree(tmp_path / "new.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.replace(PIXELS + struct.pack("<I", 24), PIXELS + b"\xff" * 4), "pixels end"),
+        (lambda d: d + PIXELS + struct.pack("<I", 4) + bytes(4), "belongs before them"),
+        (lambda d: d + b"\x28\0\x08\0IS\x02\0" + b"2 ", "belongs before them"),
+        (lambda d: d + bytes(16), ""),
+        (lambda d: d.replace(b"IS\x02\x001 ", b"IS\x02\x00-1"), "NumberOfFrames is -1"),
+    ],
+)
+def test_the_pixels_of_dicom_are_the_last(
+    change: Callable[[bytes], bytes], says: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("pydicom")
+    from support import dicoms
+
+    pixels = np.arange(12, dtype="u2").reshape(3, 4)
+    path = dicoms.save(dicoms.slice_of(pixels, NumberOfFrames=1), tmp_path / "a.dcm")
+    before = path.read_bytes()
+    path.write_bytes(change(before))
+    assert path.read_bytes() != before
+    if not says:
+        assert np.array_equal(np.asarray(open_image(path).data), pixels)
+        return
+    with pytest.raises(ImageError, match=says):
+        open_image(path)
+
+
+PIXELS = b"\xe0\x7f\x10\0OW\0\0"
+
+
+def test_pixels_in_pieces_and_then_others(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    from support import dicoms
+
+    one = dicoms.slice_of(np.arange(12, dtype="u2").reshape(3, 4))
+    one.compress(pydicom.uid.RLELossless)
+    path = dicoms.save(one, tmp_path / "a.dcm")
+    assert open_image(path).axes == "yx"
+    path.write_bytes(path.read_bytes() + PIXELS + struct.pack("<I", 4) + bytes(4))
+    with pytest.raises(ImageError, match="belongs before them"):
+        open_image(path)
+
+
+def test_a_length_of_npy_that_is_true(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((2, 1), "f4"))
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data.replace(b"(2, 1), }   ", b"(2, True), }"))
+    with pytest.raises(ImageError, match=r"its shape is \(2, True\)"):
+        open_image(tmp_path / "a.npy")
+
+
+def test_a_chunk_of_hdf5_that_is_cut_off(tmp_path: Path) -> None:
+    """HDF5 makes up the rest of it, and of one that is no longer said to be packed."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv"]
+        group = file.create_group("conv")
+        group.attrs["weight_names"] = [b"kernel:0"]
+        noise = np.random.default_rng(1).random(500, "f4")
+        group.create_dataset("kernel:0", data=noise, chunks=(500,), compression="gzip")
+    data = path.read_bytes()
+    assert np.array_equal(open_tree(path).root["conv/kernel:0"].load().numpy(), noise)
+    filters = struct.pack("<HH", 11, 32)  # the kind and the length of a message
+    assert data.count(filters) == 1
+    path.write_bytes(data.replace(filters, struct.pack("<HH", 0, 32)))
+    with pytest.raises(BrokenWeightsError, match="claims 2,000 bytes that are not there"):
+        open_tree(path)
+
+
+def test_the_length_of_the_end_of_a_zip(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(3)}, tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    at = data.rindex(b"PK\6\6") + 4
+    assert data[at : at + 8] == struct.pack("<Q", 44)
+    (tmp_path / "a.pth").write_bytes(data[:at] + struct.pack("<Q", 40) + data[at + 8 :])
+    with pytest.raises(RuntimeError, match="zip archive"):
+        torch.load(tmp_path / "a.pth")
+    with pytest.raises(BrokenWeightsError, match="another length than it says"):
+        open_tree(tmp_path / "a.pth")
+
+
+def test_a_length_of_a_program_with_one_end(counted: Parts, tmp_path: Path) -> None:
+    def change(said: Any) -> None:
+        said["range_constraints"]["s0"] = {"min_val": 1}
+
+    path = packed(tmp_path / "a.pt2", rewritten(counted, "model.json", change))
+    with pytest.raises(BrokenWeightsError, match="has no field 'max_val'"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "opset", "says"), [(3, 8, "none of its inputs"), (8, 2**40, "version of its")]
+)
+def test_versions_of_onnx(version: int, opset: int, says: str, tmp_path: Path) -> None:
+    """Before version 4 all tensors were inputs as well."""
+    nodes = [node("Conv", ["image", "w"], "out")]
+    path = onnx_file(tmp_path / "a.onnx", nodes, [tensor("w", ONES)], opset)
+    data = path.read_bytes()
+    path.write_bytes(onnx_files.whole(1, version) + data[len(onnx_files.whole(1, 8)) :])
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)

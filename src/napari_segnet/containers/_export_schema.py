@@ -72,7 +72,7 @@ OutputSpec | user_output UserOutputSpec, loss_output LossOutputSpec, buffer_muta
     GradientToUserInputSpec, user_input_mutation UserInputMutationSpec, token OutputTokenSpec,
     parameter_mutation ParameterMutationSpec
 GraphSignature: input_specs [InputSpec], output_specs [OutputSpec]
-RangeConstraint: min_val? bound?, max_val? bound?
+RangeConstraint: min_val bound?, max_val bound?
 ModuleCallSignature: inputs [Argument], outputs [Argument], in_spec str, out_spec str,
     forward_arg_names? [str]?
 ModuleCallEntry: fqn str, signature? ModuleCallSignature?

@@ -166,6 +166,7 @@ class Hdf5:
 
         if group is None:
             return []
+        group.get_create_plist()  # which h5py reads before it lists a group
         names: list[bytes] = []
         # Counted while they come: the number that the file claims is not the number that it has.
         h5py.h5g.iterate(group, lambda name: self._count(names, name))
@@ -313,7 +314,8 @@ class Hdf5:
             why = f"{path} of {self.part.path.name} holds no plain numbers. Save it as float32."
             return unreadable(shape, "unknown", why)
         size = math.prod(shape) * kind.size
-        if layout == h5py.h5d.CONTIGUOUS and (size == 0 or held.get_offset() is not None):
+        lies = layout == h5py.h5d.CONTIGUOUS and (size == 0 or held.get_offset() is not None)
+        if lies and h5py.h5t.py_create(held.dtype).equal(held.get_type()):
             return self._contiguous(held, shape, kind, size, path)
         self._check_room(held, plist, layout, size, path)
         load = functools.partial(_load, self.part, path, shape, kind)
@@ -341,8 +343,11 @@ class Hdf5:
         stored = held.get_storage_size()
         room = min(stored, self.part.region.length) * MOST_PACKED + LEAST_ROOM
         chunk = math.prod(plist.get_chunk()) if layout == h5py.h5d.CHUNKED else 0
-        # What was never written is not there, however large it claims to be.
-        if stored == 0 < size or max(size, chunk * held.dtype.itemsize) > room:
+        chunk *= held.dtype.itemsize
+        # What was never written is not there, however large it claims to be; and HDF5 makes up
+        # what is missing in a chunk that is not packed.
+        cut = chunk and not plist.get_nfilters() and stored % chunk
+        if stored == 0 < size or max(size, chunk) > room or cut:
             raise self._lies(path, size)
 
     def _lies(self, path: str, size: int) -> BrokenWeightsError:

@@ -32,7 +32,7 @@ UNREAD: Mapping[int, Mapping[int, Any]] = {14: {2: PAIR}, 16: PAIR}
 UNREAD_OF_NODE, UNREAD_OF_VALUE, UNREAD_OF_MODEL = (9, 10), (4,), (20, 26)
 """Messages in a node, in an input or output, and in the file."""
 UNREAD_OF_ATTRIBUTE = (14, 15, 22, 23)
-"""Messages in an attribute: types and sparse tensors."""
+"""Values of an attribute that are messages nobody reads: types and sparse tensors."""
 LONGEST_TEXT = 10_000
 """Letters of documentation that are kept."""
 
@@ -281,9 +281,12 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
         elif one.number == 20:
             kind = message.whole(one)
         elif one.number in _READ:
+            if one.number in (5, 6) and one.number in values:  # protobuf would join the two
+                raise ValueError(f"the attribute {name[:80]!r} has two values")
             values.setdefault(one.number, []).extend(_read(message, one, count))
         elif one.number in UNREAD_OF_ATTRIBUTE:
             message.inside(one).walk({})
+            values.setdefault(one.number, [])
     if values and (kind or count.typed) and set(values) != {_FIELDS.get(kind)}:
         raise ValueError(f"the attribute {name[:80]!r} is not of the kind that it says")
     number = _FIELDS.get(kind)
@@ -301,7 +304,10 @@ LEFT_ALONE = (7, 8)
 """Types of which nothing is read; they must be messages."""
 MADE_OF = {4: 1, 5: 2, 9: 1}
 """Where the type lies that a sequence, a map or an optional value is made of."""
-_FIELDS = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}
+_FIELDS = {
+    **{1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11},
+    **{11: 22, 12: 23, 13: 14, 14: 15},
+}
 """Where the value of an attribute of each kind lies (``AttributeProto.AttributeType``)."""
 _READ = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 """f, i, s, t, g; floats, ints, strings, tensors, graphs."""

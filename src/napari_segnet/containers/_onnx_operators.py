@@ -91,9 +91,10 @@ def require_known(node: OnnxNode, opset: int) -> None:
         return
     # Some writers use an operation before its version: it can mean one thing only.
     rule = next((rule for rule in rules if rule.since <= opset), rules[-1])
+    later = rules[: rules.index(rule) + 1]
     for what, names, ranges in (
-        ("inputs", node.inputs, [one.inputs for one in rules]),
-        ("outputs", node.outputs, [one.outputs for one in rules]),
+        ("inputs", node.inputs, [one.inputs for one in later]),
+        ("outputs", node.outputs, [one.outputs for one in later]),
     ):
         least, most = min(ends[0] for ends in ranges), max(ends[1] for ends in ranges)
         if not least <= len(names) <= most:

@@ -15,6 +15,8 @@ __all__ = ["require_sound"]
 
 FIRST_WITH_OPSETS = 3
 """The version of ONNX from which on a file says the version of its operations."""
+FIRST_WITHOUT_INPUTS = 4
+"""The version of ONNX from which on its tensors need not be inputs as well."""
 
 
 def require_sound(model: OnnxModel) -> None:
@@ -29,8 +31,12 @@ def require_sound(model: OnnxModel) -> None:
         raise ValueError("it does not say the version of its operations")
     if model.opsets and 0 < model.version < FIRST_WITH_OPSETS:
         raise ValueError("it says a version of its operations, which came later than its format")
-    if any(version < 1 for version in model.opsets.values()):
+    if any(not 1 <= version < 2**31 for version in model.opsets.values()):
         raise ValueError("it says a version of its operations that there is not")
+    if model.version < FIRST_WITHOUT_INPUTS:
+        given = {one.name for one in model.graph.inputs}
+        if missing := [name for name in model.graph.tensors if name not in given]:
+            raise ValueError(f"its tensor {missing[0][:80]!r} is none of its inputs")
     opset = model.opsets.get("", 0 if model.opsets else 1)
     own = {name for domain, name in model.functions if not domain or domain == "ai.onnx"}
     _graph(model.graph, frozenset(), own, opset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -67,15 +67,21 @@ ROWS = {4: 4, 10: 8}
 """Fields whose packed rows are the numbers' own bytes: ``float_data``, ``double_data``."""
 PLAIN = {"float32": 4, "float64": 10, "complex64": 4, "complex128": 10}
 """Which field holds which kind so."""
-UNREAD = (3, 16)
-"""Messages in a tensor that nobody reads: which part of a larger one it is, properties."""
+SEGMENT, PROPERTIES = 3, 16
+"""Messages in a tensor: which part of a larger one it is, and what nobody reads."""
 RAW, INT32, TEXTS = 9, 5, 6
 VALUES = (4, INT32, 6, 7, RAW, 10, 11)
 """Fields of which one holds a tensor's numbers or texts."""
+SINGLE = (RAW, TEXTS)
+"""Those that are there even without bytes: they are no packed rows."""
 FIELD_OF = {**PLAIN, "int64": 7, "uint32": 11, "uint64": 11}
 """Which field but ``raw_data`` holds a kind; all others lie in ``int32_data``."""
 TEXT, LAST_KIND = 8, 28
 """The kind of texts, and the last one that there is, in version 14 of the format."""
+
+
+Runs = list[tuple[int, int]]
+"""Where rows of numbers begin in the file, and how many bytes each has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +127,7 @@ def read_tensor(message: Message) -> OnnxTensor:
         If it is none.
     """
     name, kind, dims, held = "", 0, list[int](), set[int]()
-    runs: dict[int, list[tuple[int, int]]] = {}
+    runs: dict[int, Runs] = {}
     numbers, outside, external = list[int](), list[tuple[str, str]](), False
     for one in message:
         if one.number == 1:
@@ -139,7 +145,9 @@ def read_tensor(message: Message) -> OnnxTensor:
             if one.kind == BYTES and one.stop - one.value > MOST_TYPED:
                 raise ValueError("a tensor lists too many numbers one by one")
             numbers += message.integers(one)
-        elif one.number in UNREAD:
+        elif one.number == SEGMENT:
+            raise ValueError("a tensor is a part of a larger one")
+        elif one.number == PROPERTIES:
             message.inside(one).walk({})
         elif one.number == 13:
             inner = message.inside(one)
@@ -147,16 +155,15 @@ def read_tensor(message: Message) -> OnnxTensor:
             outside.append((pair.get(1, ""), pair.get(2, "")))
         elif one.number == 14:
             external = message.whole(one) == 1
-        if one.number in VALUES and (one.kind != BYTES or one.stop > one.value):
+        there = one.number in SINGLE or one.kind != BYTES or one.stop > one.value
+        if one.number in VALUES and there:
             held.add(one.number)
-    if not 0 < kind <= LAST_KIND:
-        raise ValueError(f"the numbers of the tensor {name[:80]!r} are of no kind")
     _require_one_place(name, kind, held)
     if len(dims) > MOST_DIMS or any(n < 0 for n in dims):
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))
     if external:
-        _require_outside(name, held, dict(outside))
+        _require_outside(name, dict(outside), found.numbers, runs.values())
         return replace(found, outside=tuple(outside))
     field_number = 9 if 9 in runs else PLAIN.get(found.dtype, 9)
     places = runs.get(field_number, [])
@@ -173,17 +180,22 @@ def read_tensor(message: Message) -> OnnxTensor:
     return found
 
 
-def _require_outside(name: str, held: set[int], outside: Mapping[str, str]) -> None:
+def _require_outside(
+    name: str, outside: Mapping[str, str], numbers: tuple[int, ...], runs: Iterable[Runs]
+) -> None:
     """Refuse numbers of another file that lie in this one, too, or in none."""
-    if held or not outside.get("location"):
+    here = numbers or any(length for run in runs for _, length in run)
+    if here or not outside.get("location"):
         raise ValueError(f"the tensor {name[:80]!r} lies in no other file, or in this one, too")
 
 
 def _require_one_place(name: str, kind: int, held: set[int]) -> None:
-    """Refuse numbers that lie in two fields, or in that of another kind.
+    """Refuse numbers that lie in two fields, or in that of another kind, and those of no kind.
 
     https://github.com/onnx/onnx/blob/v1.19.0/onnx/checker.cc (``check_tensor``)
     """
+    if not 0 < kind <= LAST_KIND:
+        raise ValueError(f"the numbers of the tensor {name[:80]!r} are of no kind")
     if len(held) > 1:
         raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in two places")
     own = (TEXTS,) if kind == TEXT else (RAW, FIELD_OF.get(KINDS.get(kind, ""), INT32))

@@ -157,6 +157,9 @@ def _tensor_v3(
     metadata: Any = None,
 ) -> TensorRef:
     made = _strided(storage, offset, shape, stride, _dtype(dtype), metadata)
+    region = storage.place.region
+    if region is not None and region.swap and ITEMSIZE[made.dtype] > 1:
+        raise ValueError("numbers of a newer kind are in a byte order that PyTorch does not turn")
     _require_gradient(made, requires_grad)
     return made
 

@@ -196,8 +196,11 @@ class ScriptCode:
         if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
             if not isinstance(target.value, ast.Name) or target.value.id != "__annotations__":
                 raise self.refuse("an odd value of a class")
-            made.fields[str(target.slice.value)] = self.type(value)
-            made.slots.append(str(target.slice.value))
+            name = str(target.slice.value)
+            if name in made.fields:
+                raise self.refuse(f"{name} is there twice")
+            made.fields[name] = self.type(value)
+            made.slots.append(name)
         elif isinstance(target, ast.Name):
             known = target.id in _PLAIN_CLASS or target.id.startswith("__")
             if target.id in _TEXTS and not _is_texts(value):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import called, is_operation
+from napari_segnet.containers._script_operators import is_function
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -14,10 +14,18 @@ from napari_segnet.containers._script_types import (
     fits,
     held,
     joined,
-    listed,
     literal,
     made_of,
     unite,
+)
+from napari_segnet.containers._script_values import (
+    ONE,
+    UNDECIDED,
+    each,
+    number,
+    parts,
+    result,
+    span,
 )
 
 __all__ = ["ScriptFunction", "require_fixed"]
@@ -29,18 +37,17 @@ _ROOTS = frozenset(
 )
 """Names that TorchScript knows by itself."""
 _VALUES = frozenset(("inf", "nan"))
-"""Those of them that are values; others are called, or stand before a dot."""
-_ONE = frozenset(("int", "float", "bool", "complex", "number", "NoneType", "Optional"))
-"""Types whose values have no parts."""
-_UNDECIDED = frozenset(("Tuple", "Optional", "NoneType", "complex", "Device"))
-"""Types whose values are neither true nor false."""
-_MOST_OF_RANGE = 3
+"""Those of them that are values; others are called."""
+_DOTTED = frozenset(("torch", "ops", "CONSTANTS", "__torch__"))
+"""Those that stand before a dot."""
 _WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
 """Types whose values have no functions of their own."""
 _WITH_OPERATIONS = frozenset(("Tensor", "str", "List", "Dict"))
 """Types whose functions are PyTorch's operations, which it writes as such: ``torch.add(x, y)``."""
+_WITHOUT_FIELDS = _WITHOUT_FUNCTIONS | _WITH_OPERATIONS - {"Tensor"}
 _LISTED = "tolist"
 """The one function of a tensor that is no operation."""
+_MAKES = ".__new__"
 _STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
     *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
@@ -54,6 +61,8 @@ class ScriptFunction:
     def __init__(self, look: ScriptCode, owner: str | None) -> None:
         self.look, self.owner = look, owner
         self.returns: Type = ANY
+        self.around: Mapping[str, Type] = {}
+        """Values of the block around the present one, which keep their types."""
 
     def check(self, function: ast.FunctionDef) -> None:
         own, values = function.args, _taken(self.look, self.owner, function)
@@ -73,6 +82,12 @@ class ScriptFunction:
         return self._value(node, {})
 
     # ---- Statements --------------------------------------------------------------------
+
+    def _inner(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
+        """Go through a block inside of another, whose values these are; as :meth:`_block`."""
+        inside = ScriptFunction(self.look, self.owner)
+        inside.returns, inside.around = self.returns, dict(values)
+        return inside._block(body, values)
 
     def _block(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
         """Go through statements; tell if the last one leaves the function."""
@@ -112,11 +127,11 @@ class ScriptFunction:
             ScriptFunction(self.look, self.owner)._block(one.body, inside)
         elif isinstance(one, ast.While):
             self._condition(one.test, values)
-            self._block(one.body, dict(values))
+            self._inner(one.body, dict(values))
         elif isinstance(one, ast.For):
-            over, inside = _each(self.look, self._value(one.iter, values)), dict(values)
+            over, inside = each(self.look, self._value(one.iter, values)), dict(values)
             self._assign(one.target, over, inside)
-            self._block(one.body, inside)
+            self._inner(one.body, inside)
         elif isinstance(one, ast.With):
             for item in one.items:
                 self._value(item.context_expr, values)
@@ -128,7 +143,7 @@ class ScriptFunction:
     def _if(self, node: ast.If, values: dict[str, Type]) -> bool:
         self._condition(node.test, values)
         yes, no = dict(values), dict(values)
-        left, gone = self._block(node.body, yes), self._block(node.orelse, no)
+        left, gone = self._inner(node.body, yes), self._inner(node.orelse, no)
         for name in yes.keys() | no.keys():
             one, two = yes.get(name, ANY), no.get(name, ANY)
             if not (name in yes or left) or not (name in no or gone):
@@ -141,24 +156,20 @@ class ScriptFunction:
 
     def _condition(self, test: ast.expr, values: Mapping[str, Type]) -> None:
         found = self._value(test, values)
-        if found.name in _UNDECIDED:
+        if found.name in UNDECIDED:
             raise self.look.refuse(f"a condition is a {found}")
 
     def _assign(self, target: ast.expr, kind: Type, values: dict[str, Type]) -> None:
         if isinstance(target, ast.Name):
             if target.id in RESERVED:
                 raise self.look.refuse(f"{target.id} is given a value")
+            if not fits(kind, self.around.get(target.id, ANY)):
+                raise self.look.refuse(f"{target.id} becomes a {kind}")
             values[target.id] = kind
         elif isinstance(target, ast.Tuple | ast.List):
-            parts: Iterator[Type] | None = None
-            if kind.name == "Tuple":
-                if len(kind.args) != len(target.elts):
-                    raise self.look.refuse(f"{len(kind.args)} values for {len(target.elts)} names")
-                parts = iter(kind.args)
-            elif kind.name not in {"Any", "List"}:
-                raise self.look.refuse(f"a {kind} is taken apart")
-            for one in target.elts:
-                self._assign(one, next(parts) if parts else listed(kind), values)
+            held_parts = parts(self.look, kind, len(target.elts))
+            for one, part in zip(target.elts, held_parts, strict=True):
+                self._assign(one, part, values)
         elif isinstance(target, ast.Attribute):
             if not fits(kind, self._attribute(target, values), convert=False):
                 raise self.look.refuse(f"{target.attr} is given a {kind}")
@@ -193,7 +204,8 @@ class ScriptFunction:
             self._condition(node.test, values)
             return joined(self._value(node.body, values), self._value(node.orelse, values))
         if isinstance(node, ast.UnaryOp):
-            found = self._value(node.operand, values)
+            plain = isinstance(node.operand, ast.Constant)
+            found = literal(node) if plain else self._value(node.operand, values)
             return found if isinstance(node.op, ast.USub) else ANY
         if isinstance(node, ast.Lambda | ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
             raise self.look.refuse(f"a {type(node).__name__}")
@@ -207,11 +219,13 @@ class ScriptFunction:
         if root is not None and root not in values:
             if root in {"torch", "ops"}:
                 raise self.look.refuse(f"{node.attr} is used as a value")
-            if root not in _ROOTS:
+            if root not in _DOTTED:
                 raise self.look.refuse(f"{root} has no value")
             return self.look.dotted(ast.unparse(node))
         own = self._value(node.value, values)
         made = self.look.classes.get(own.name)
+        if own.name in _WITHOUT_FIELDS:
+            raise self.look.refuse(f"a {own} has no {node.attr}")
         if made is None:
             return ANY
         if node.attr in made.fields:
@@ -233,13 +247,13 @@ class ScriptFunction:
         if own.name == "Tensor":
             return own
         if own.name in {"List", "Dict", "str"}:
-            return _result(self.look, "torch.__getitem__", [own, place], {})
+            return result(self.look, "torch.__getitem__", [own, place], {})
         if own.name == "Tuple" and isinstance(node.slice, ast.Constant):
             number = node.slice.value
             if isinstance(number, int) and not -len(own.args) <= number < len(own.args):
                 raise self.look.refuse(f"item {number} of {len(own.args)}")
             return own.args[number] if isinstance(number, int) else ANY
-        if own.name in _ONE:
+        if own.name in ONE:
             raise self.look.refuse(f"an item of a {own}")
         return ANY
 
@@ -252,11 +266,13 @@ class ScriptFunction:
             made = self.look.classes.get(own.name)
             if made is not None:
                 return self._method(made, node, values)
-            odd = own.name in _WITH_OPERATIONS and not is_operation(node.func.attr)
+            odd = own.name in _WITH_OPERATIONS and not is_function(node.func.attr, own)
             odd = odd and node.func.attr != _LISTED
             if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         root = _root(node.func)
+        if isinstance(node.func, ast.Attribute) and root not in {*values, *_DOTTED, None}:
+            raise self.look.refuse(f"{root} has no functions")
         if root in {"torch", "ops"} and root not in values:
             return self._operation(ast.unparse(node.func), node, values)
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
@@ -268,9 +284,9 @@ class ScriptFunction:
             name = called.args[0].name
             if name in self.look.functions:
                 return self._given(self.look.functions[name], node, values, 0)
-            if name in self.look.classes:
+            if (name := name.removesuffix(_MAKES)) in self.look.classes:
                 self._arguments(node, values)
-                return called.args[0]
+                return ANY if self.look.opened[name] else Type(name)
         elif called.name not in {"Any"}:
             raise self.look.refuse(f"a {called} is called")
         self._arguments(node, values)
@@ -284,7 +300,7 @@ class ScriptFunction:
             return ANY
         if len(named) < len(node.keywords):
             raise self.look.refuse(f"{name} is given a value twice")
-        return _result(self.look, name, found, named)
+        return result(self.look, name, found, named)
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""
@@ -297,16 +313,9 @@ class ScriptFunction:
                 raise self.look.refuse(f"a {inner} for a {kind}")
             return kind
         if name in {"int", "float", "bool"}:
-            found = self._arguments(node, values)
-            if len(found) != 1:
-                raise self.look.refuse(f"{name} of {len(node.args)} values")
-            if name != "bool":
-                _result(self.look, f"torch.{name.title()}", found, {})
-            elif found[0].name in _UNDECIDED:
-                raise self.look.refuse(f"bool of a {found[0]}")
-            return Type(name)
+            return number(self.look, name, self._arguments(node, values))
         if name == "range":
-            return _range(self.look, self._arguments(node, values))
+            return span(self.look, self._arguments(node, values))
         if name == "isinstance" and node.args:
             self._value(node.args[0], values)
             return Type("bool")
@@ -380,31 +389,6 @@ def _require_given(
             raise look.refuse(f"{function.name} is given an odd {one.arg}")
     if extra := named.keys() - {one.arg for one in own}:
         raise look.refuse(f"{function.name} takes no {min(extra)}")
-
-
-def _result(look: ScriptCode, name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:
-    """Return the type of what an operation of PyTorch gives."""
-    look.budget.step(len(given))
-    try:
-        return called(name, given, named)
-    except ValueError as error:
-        raise look.refuse(str(error)) from error
-
-
-def _each(look: ScriptCode, over: Type) -> Type:
-    """Return the type of what a loop goes through, each in turn."""
-    if over.name in _ONE:
-        raise look.refuse(f"a loop goes through a {over}")
-    return over if over.name in {"Tensor", "str"} else listed(over)
-
-
-def _range(look: ScriptCode, found: Sequence[Type]) -> Type:
-    """Return the type of what ``range`` gives."""
-    if not 0 < len(found) <= _MOST_OF_RANGE:
-        raise look.refuse(f"range of {len(found)} values")
-    if odd := [one for one in found if one.name not in {"int", "Any"}]:
-        raise look.refuse(f"range of a {odd[0]}")
-    return Type("List", (Type("int"),))
 
 
 def _taken(look: ScriptCode, owner: str | None, function: ast.FunctionDef) -> dict[str, Type]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from napari_segnet.containers._operators import Argument, Operator, overloads
 from napari_segnet.containers._script_types import ANY, NONE, Type, bound, fits, made_of, unsure
 
-__all__ = ["called", "is_operation"]
+__all__ = ["called", "is_function"]
 
 _EARLIER = frozenset(("linspace", "logspace"))
 """Operations of which PyTorch reads earlier schemas, too."""
@@ -21,9 +21,11 @@ _MOST_KEPT = 4096
 _SPACES = {"torch.": "", "ops.aten.": "", "ops.prim.": "prim::"}
 
 
-def is_operation(name: str) -> bool:
-    """Tell if an operation has this name, without ``torch`` before it."""
-    return bool(overloads(name))
+@functools.lru_cache(_MOST_KEPT)
+def is_function(name: str, own: Type) -> bool:
+    """Tell if an operation may be called as a function of a value, which it takes as ``self``."""
+    takes = (part for one in overloads(name) for part in one.arguments if part.name == "self")
+    return any(fits(own, one.kind, {}, convert=False) for one in takes)
 
 
 def called(name: str, given: Sequence[Type], named: Mapping[str, Type]) -> Type:

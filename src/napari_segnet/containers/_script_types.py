@@ -57,6 +57,8 @@ _SCALARS = frozenset(("Tensor", "int", "float", "bool", "str"))
 """Types of which none is a kind of another."""
 
 
+_END_OF_WHOLE = 2**63
+"""Whole numbers have 64 bits, one of them for the sign."""
 _LARGEST = 100
 """Types in one that is made of the types of values; a larger one is not known.
 
@@ -143,13 +145,16 @@ def literal(node: ast.expr) -> Type:
         kinds = {bool: "bool", int: "int", float: "float", str: "str", complex: "complex"}
         if node.value is None:
             return NONE
+        if type(node.value) is int and node.value >= _END_OF_WHOLE:
+            raise ValueError(f"its code holds {node.value:.3g}, which has more than 64 bits")
         if type(node.value) in kinds:
             return Type(kinds[type(node.value)])
         raise ValueError(
             f"its code holds {str(node.value)[:20]!r}, which TorchScript does not know"
         )
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return literal(node.operand)
+        least = isinstance(node.operand, ast.Constant) and node.operand.value == _END_OF_WHOLE
+        return Type("int") if least else literal(node.operand)
     if isinstance(node, ast.Tuple):
         return Type("Tuple", tuple(map(literal, node.elts)))
     if isinstance(node, ast.List):
@@ -242,7 +247,7 @@ def fits(
     if want.name == "Union":
         return any(fits(have, one, kinds, convert=convert) for one in want.args)
     if have.name == "Union":
-        return all(fits(one, want, kinds, convert=convert) for one in have.args)
+        return all(fits(one, want, kinds, convert=False) for one in have.args)
     if want.name in _LOOSE:
         return _LOOSE[want.name] == have.name
     if want.name == "number":

@@ -34,6 +34,8 @@ _END = struct.Struct("<4s4H2LH")
 _ZIP64, _ZIP64_RECORD = b"PK\x06\x07", b"PK\x06\x06"
 _LOCATOR = struct.Struct("<4sIQI")
 _RECORD = struct.Struct("<4sQ2H2I4Q")
+_LEFT_OUT = 12
+"""Bytes of that record which its length does not count: the mark, and the length itself."""
 _LISTED = struct.Struct("<4s6H3I5H2I")
 _VOLUMES = (0, 1)
 """Numbers of the one file that there is; PyTorch takes both."""
@@ -312,7 +314,11 @@ def _require_record(before: bytes, place: int, count: int) -> None:
         raise zipfile.BadZipFile("its list of parts has no end")
     own = place - _LOCATOR.size - _RECORD.size
     _, disk, said, disks = _LOCATOR.unpack(before[_RECORD.size :])
-    mark, *_, here, first, listed, every, size, start = _RECORD.unpack(before[: _RECORD.size])
+    mark, length, *_, here, first, listed, every, size, start = _RECORD.unpack(
+        before[: _RECORD.size]
+    )
+    if length != _RECORD.size - _LEFT_OUT:
+        raise zipfile.BadZipFile("the end of its list of parts has another length than it says")
     if disk or disks != 1 or here or first:
         raise zipfile.BadZipFile("it says that it is one of several files")
     if (mark, said, start + size) != (_ZIP64_RECORD, own, own):

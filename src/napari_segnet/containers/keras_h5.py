@@ -17,7 +17,7 @@ from typing import Any
 from napari_segnet.containers._hdf5 import SIGNATURE, Hdf5, opened, parsed
 from napari_segnet.containers._hdf5_bytes import Part
 from napari_segnet.containers._types import TensorRef, Tree
-from napari_segnet.errors import UnsupportedWeightsError
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
 __all__ = ["KerasH5", "holds_keras", "listed"]
 
@@ -102,20 +102,29 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
         about |= {"layers": layers, "names": _names(file, group, layers), "ordered": False}
         return Tree(container=container, root=held, metadata=about, stamp=stamp)
     root: dict[str, TensorRef] = {}
-    layers = {}
+    layers = {layer: list[str]() for layer in names}
     for layer in names:
-        there = layer.partition("/")[0] in inside
-        found = file.datasets(f"{group.rstrip('/')}/{layer}") if there else {}
-        wanted = file.texts(f"{group.rstrip('/')}/{layer}", "weight_names") if found else []
-        order = [name for name in wanted or found if name in found]
-        layers[layer] = [f"{layer}/{name}" for name in order]
-        root.update({f"{layer}/{name}": found[name] for name in order})
+        _require(layer.partition("/")[0] in inside, path, layer)
+        found = file.datasets(f"{group.rstrip('/')}/{layer}")
+        for name in file.texts(f"{group.rstrip('/')}/{layer}", "weight_names") or found:
+            _require(name in found, path, f"{layer}/{name}")
+            layers[layer].append(f"{layer}/{name}")
+            root[f"{layer}/{name}"] = found[name]
     return Tree(
         container=container,
         root=root,
         metadata={**about, "layers": layers, "names": {}, "ordered": True},
         stamp=stamp,
     )
+
+
+def _require(there: bool, path: Path, name: str) -> None:
+    """Refuse a file that lists what is not in it, as Keras does."""
+    if not there:
+        raise BrokenWeightsError(
+            f"{path.name} is damaged: it lists {name[:80]!r}, which is not in it. Download or copy "
+            "it again."
+        )
 
 
 def _vars(held: Mapping[str, Any]) -> dict[str, list[str]]:

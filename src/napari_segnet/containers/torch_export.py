@@ -164,10 +164,15 @@ def _listed(
     place = f"{folder}data/{kind}/"
     listing = f"{place}{model}_{kind}_config.json"
     if listing in archive.entries:
+        if foreign(order):
+            raise UnsupportedWeightsError(
+                f"{archive.path.name} is a program of torch.export from a computer of another byte "
+                f"order ({order}), whose numbers PyTorch does not turn. {STATE}"
+            )
         config = _json(archive, listing)["config"]
         _require_one_kind(config.values())
         return {
-            str(name): (_tensor(archive, place, entry, swap=foreign(order)), entry["is_param"])
+            str(name): (_tensor(archive, place, entry), entry["is_param"])
             for name, entry in config.items()
         }
     if f"{place}{model}.pt" in archive.entries:
@@ -209,7 +214,7 @@ def _require_one_kind(entries: Iterable[Mapping[str, Any]]) -> None:
                 raise ValueError("a part of it holds numbers of two kinds")
 
 
-def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
+def _tensor(archive: Archive, place: str, entry: Any) -> TensorRef:
     meta = entry["tensor_meta"]
     if any(not isinstance(entry[name], bool) for name in ("use_pickle", "is_param")):
         raise ValueError("use_pickle or is_param of a tensor is neither true nor false")
@@ -230,7 +235,7 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
         why = f"A tensor has numbers of the kind {str(meta['dtype'])[:20]}, which are not read."
         return unreadable(tuple(shape), "unknown", why)
     name = place + str(entry["path_name"])
-    region = archive.region(name, swap=swap)
+    region = archive.region(name)
     if archive.entries[name].compress_type:  # PyTorch packs none, and compares the length of all
         archive.read(name)
     if region.length % ITEMSIZE[dtype]:
@@ -263,6 +268,8 @@ def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
     folder, order = listing.removesuffix("data.pkl"), "little"
     if folder + "byteorder" in inner.entries:
         order = inner.read(folder + "byteorder").decode("ascii", "replace")
+    if order not in ORDERS:
+        raise ValueError(f"its part {name[-60:]} has the byte order {order[:20]!r}")
     data = inner.read(listing)
     storages = Storages(inner, folder, swap=foreign(order))
     found = unpickle(inner.stream(data), archive.path.name, storages.get)

@@ -20,7 +20,7 @@ from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.containers.torch_zip import ORDERS, Storages, require_version
-from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
 __all__ = ["TorchScript"]
 
@@ -88,10 +88,16 @@ class TorchScript:
                 f"{path.name} is a TorchScript program whose list of modules (data.pkl) is missing "
                 "or damaged. Download or copy it again."
             )
+        if foreign(order):
+            raise UnsupportedWeightsError(
+                f"{path.name} is a TorchScript program from a computer of another byte order "
+                f"({order}), whose numbers PyTorch does not turn. Save the network's state dict "
+                "there: torch.save(model.state_dict(), 'weights.pth')."
+            )
         found = {}
         for part in ("data", "constants"):
             data = archive.read(f"{folder}{part}.pkl")
-            storages = Storages(archive, folder, swap=foreign(order), part=part)
+            storages = Storages(archive, folder, swap=False, part=part)
             storages.known_devices, storages.others = True, STORAGES
             stream = archive.stream(data)
             stream.known, stream.names, stream.alone = OPERATIONS, NAMES, True

@@ -14,6 +14,7 @@ from typing import Any
 from napari_segnet.errors import ImageError
 from napari_segnet.readers._damage import decoding, require_memory
 from napari_segnet.readers._dicom_budget import require_few_items, require_little_unpacked
+from napari_segnet.readers._dicom_element import require_pixels
 from napari_segnet.readers._dicom_values import (
     RESCALING,
     directions_of,
@@ -46,10 +47,6 @@ BESIDE = (
 """Objects with pixels that are made of an image and lie beside it; opened only by themselves."""
 PARAMETRIC = "1.2.840.10008.5.1.4.1.1.30"
 DEFLATED = "1.2.840.10008.1.2.1.99"
-UNDEFINED = 0xFFFFFFFF
-"""The length of what comes in pieces."""
-PIXEL_KINDS = ("OB", "OW", "OF", "OD", "UN")
-"""Kinds of values that pixels are written in, where a file says it."""
 
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality"),
@@ -253,27 +250,8 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
             file, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS)
         )
         room = stamp[0] - file.tell()
-        said = _said_length(path, file.read(12), header)
+        said = require_pixels(path, file, header, is_packed=_compressed(_syntax(header)))
     return header, stamp, room if said is None else min(room, said)
-
-
-def _said_length(path: Path, head: bytes, header: Any) -> int | None:
-    """Return how many bytes the element says that it has at which a header ends.
-
-    None where it does not say: pixels in pieces, files of old programs, and files that end there.
-    https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_7.1.2.html
-    """
-    implicit, little = header.original_encoding
-    # One that says it of itself: files are seen that change from one way to the other.
-    implicit = getattr(header.get_item("Rows"), "is_implicit_VR", implicit)
-    place = slice(4, 8) if implicit else slice(8, 12)
-    if implicit is None or len(head) < place.stop:
-        return None
-    kind = head[4:6].decode("latin-1")
-    if not implicit and head[:2] in (b"\xe0\x7f", b"\x7f\xe0") and kind not in PIXEL_KINDS:
-        raise ImageError(f"{path.name} is damaged: no pixels are of kind {kind!r}. Copy it again.")
-    length = int.from_bytes(head[place], "little" if little else "big")
-    return None if length == UNDEFINED else length
 
 
 def _named(uid: str) -> str:
@@ -294,6 +272,8 @@ def _frames(header: Any, path: Path, stamp: Stamp, room: int) -> list[Frame]:
     if not rows or not columns:
         return []
     count = whole(header, "NumberOfFrames") or 1
+    if count < 0:
+        raise ImageError(f"{path.name} is damaged: its NumberOfFrames is {count}. Export it again.")
     every = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
     if every and len(every) != count:

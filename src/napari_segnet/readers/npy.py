@@ -40,7 +40,7 @@ class NpyReader:
                 f"{path.name} holds Python objects, which would run code when opened. Save a "
                 "plain array of numbers with numpy.save."
             )
-        if any(n < 0 for n in shape):
+        if any(type(n) is not int or n < 0 for n in shape):
             raise ImageError(
                 f"{path.name} is damaged: its shape is {shape}. Copy or export it again."
             )

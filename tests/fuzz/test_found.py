@@ -2829,6 +2829,13 @@ def test_an_attribute_of_onnx_with_a_second_value(field: int, tmp_path: Path) ->
         open_tree(path)
 
 
+def test_an_output_of_onnx_without_a_name(tmp_path: Path) -> None:
+    nodes = [node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "")]
+    path = onnx_file(tmp_path / "a.onnx", nodes, [tensor("w", ONES)])
+    with pytest.raises(BrokenWeightsError, match="has an output without a name"):
+        open_tree(path)
+
+
 @pytest.mark.parametrize(("opset", "opens"), [(1, True), (17, False)])
 def test_inputs_of_onnx_as_of_its_version(opset: int, opens: bool, tmp_path: Path) -> None:
     """The lengths of ``Reshape`` are an attribute in the first version, and an input later."""
@@ -2852,6 +2859,21 @@ def test_a_keras_file_without_what_it_lists(lost: str, tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file[lost]
     with pytest.raises(BrokenWeightsError, match=f"lists '{lost}', which is not in it"):
+        open_tree(path)
+
+
+def test_a_layer_of_keras_that_does_not_list_its_weights(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    from support import keras_files
+
+    weights = {"conv": [("kernel:0", np.ones((1, 1, 1, 2), "f4"))], "act": []}
+    path = keras_files.h5(tmp_path / "a.h5", weights)
+    with h5py.File(path, "r+") as file:
+        del file["act"].attrs["weight_names"]  # there are none
+    assert list(open_tree(path).root) == ["conv/kernel:0"]
+    with h5py.File(path, "r+") as file:
+        del file["conv"].attrs["weight_names"]
+    with pytest.raises(BrokenWeightsError, match="lists 'conv/weight_names', which is not in it"):
         open_tree(path)
 
 
@@ -2900,6 +2922,7 @@ class Walking(torch.nn.Module):
         (b"torch.len(held)", b"9223372036854775809", "more than 64 bits"),
         (b"(count).more(place, )", b"(count).less(place, )", "no function less"),
         (b"found = found0", b"found = 1.5", "found becomes a float"),
+        (b"  __buffers__ = []", b"  __buffer__ = []", "__buffer__ has no type"),
     ],
 )
 def test_what_values_of_torchscript_have(old: bytes, new: bytes, says: str, tmp_path: Path) -> None:

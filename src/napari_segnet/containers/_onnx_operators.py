@@ -101,6 +101,8 @@ def require_known(node: OnnxNode, opset: int) -> None:
             raise ValueError(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
     if node.operation not in WITHOUT and not all(node.inputs[: rule.inputs[0]]):
         raise ValueError(f"{shown} lacks an input that ONNX demands")
+    if rule.outputs[1] != ANY and not all(node.outputs[: rule.outputs[0]]):
+        raise ValueError(f"{shown} has an output without a name")
     if missing := rule.required - node.attributes.keys():
         raise ValueError(f"{shown} has no attribute {min(missing)!r}, which ONNX demands")
     for name, value in node.attributes.items():

@@ -21,7 +21,9 @@ _TEXTS = frozenset(("__parameters__", "__buffers__"))
 _TEXT, _DEVICE = Type("str"), Type("Device")
 _MODE, _YES = "training", Type("bool")
 """What each module is told when it is trained or evaluated."""
-_PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
+_HOOKS = frozenset(("__forward_pre_hooks__", "__forward_hooks__"))
+_PLAIN_CLASS = _TEXTS | _HOOKS | {"__annotations__"}
+"""What a class of a module lists without a type."""
 
 
 @dataclass(slots=True)
@@ -202,7 +204,7 @@ class ScriptCode:
             made.fields[name] = self.type(value)
             made.slots.append(name)
         elif isinstance(target, ast.Name):
-            known = target.id in _PLAIN_CLASS or target.id.startswith("__")
+            known = target.id in _PLAIN_CLASS
             if target.id in _TEXTS and not _is_texts(value):
                 raise self.refuse(f"{target.id} is no list of names")
             if known and isinstance(value, ast.List):

@@ -105,17 +105,24 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
     layers = {layer: list[str]() for layer in names}
     for layer in names:
         _require(layer.partition("/")[0] in inside, path, layer)
-        found = file.datasets(f"{group.rstrip('/')}/{layer}")
-        for name in file.texts(f"{group.rstrip('/')}/{layer}", "weight_names") or found:
-            _require(name in found, path, f"{layer}/{name}")
+        for name, one in _of_layer(file, path, f"{group.rstrip('/')}/{layer}", layer).items():
             layers[layer].append(f"{layer}/{name}")
-            root[f"{layer}/{name}"] = found[name]
+            root[f"{layer}/{name}"] = one
     return Tree(
         container=container,
         root=root,
         metadata={**about, "layers": layers, "names": {}, "ordered": True},
         stamp=stamp,
     )
+
+
+def _of_layer(file: Hdf5, path: Path, group: str, layer: str) -> Mapping[str, TensorRef]:
+    """Return the weights that a layer lists, in its order."""
+    found, listed = file.datasets(group), file.texts(group, "weight_names")
+    _require(listed is not None or not found, path, f"{layer}/weight_names")
+    for name in listed or ():
+        _require(name in found, path, f"{layer}/{name}")
+    return {name: found[name] for name in listed or found}
 
 
 def _require(there: bool, path: Path, name: str) -> None:

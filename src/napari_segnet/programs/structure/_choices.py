@@ -24,7 +24,7 @@ from napari_segnet.programs.structure._unpooling import UNPOOLED, can_unpool
 from napari_segnet.programs.structure._unusual_blocks import is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
 
-__all__ = ["Open", "open_choices"]
+__all__ = ["Open", "counted_as", "open_choices"]
 
 Open = Mapping[str, tuple[tuple[str, ...], str]]
 """Name -> values that are possible, likeliest first; why."""
@@ -261,10 +261,17 @@ def _scales(
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
-        favoured = "bilinear-aligned" if whole else "bilinear" if narrow or gated else ""
+        linear = narrow or gated or _joined_at_once(topology)
+        favoured = "bilinear-aligned" if whole else "bilinear" if linear else ""
         back = can_unpool(parts, topology)
         values = tuple(v for v in ordered("resize", favoured) if back or v != UNPOOLED)
         found["resize"] = (values, MEASURED)
+
+
+def _joined_at_once(topology: Topology) -> bool:
+    """Tell if each resizing is followed by its skip connection, and by no convolution before it."""
+    resized = [step for step in topology.steps if step.before in RESIZINGS]
+    return bool(resized) and all(step.join in ("concat", "add") for step in resized)
 
 
 def _after_pooling(topology: Topology) -> bool:
@@ -397,11 +404,20 @@ def _norms(
         found["hidden_norm"] = (("instance", "none"), why)
     elif place := hidden_place(parts):
         favoured = "instance" if place == "before" else ""
-        name = "hidden_norm" if place != "functional" else "unseen_norm"
         why = "numbers are missing where a norm without weights, or a dropout, may stand"
         if place == "functional":
             why = "a norm without weights has no tensors; few networks have it"
+        name = counted_as("hidden_norm", parts, facts)
         found["hidden_norm"] = (ordered(name, favoured), why)
+
+
+def counted_as(name: str, parts: Sequence[Part], facts: Facts) -> str:
+    """Return the name under which the frequencies of a choice are listed, see ``_priors.py``.
+
+    A norm without weights is rare where no numbers leave room for it.
+    """
+    hidden = name == "hidden_norm" and not facts.hidden_norms
+    return "unseen_norm" if hidden and hidden_place(parts) == "functional" else name
 
 
 def _divides(groups: str, widths: Collection[int]) -> bool:

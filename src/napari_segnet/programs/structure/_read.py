@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
@@ -13,6 +14,7 @@ from napari_segnet.programs.structure._aliases import aliases_of
 from napari_segnet.programs.structure._branches import side_by_side
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads, without_twin_decoders
+from napari_segnet.programs.structure._idle import idle_norms, that_ran
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._nested import nested
 from napari_segnet.programs.structure._parts import Part, parts_of
@@ -50,6 +52,20 @@ def read_structure(weights: Weights) -> Space:
     ]
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
+    if idle := idle_norms(weights.tensors):
+        with suppress(UnknownNetworkError):
+            return _read(weights, idle)
+    return _read(weights)
+
+
+def _read(weights: Weights, idle: Collection[str] = ()) -> Networks:
+    """Return the networks of all layers but those whose norms are ``idle``.
+
+    Raises
+    ------
+    UnknownNetworkError
+        If there is none.
+    """
     aliases = aliases_of(weights.tensors)
     shapes = {key: one.shape for key, one in weights.tensors.items() if key not in aliases}
     layers = stored_layers(shapes)
@@ -61,6 +77,7 @@ def read_structure(weights: Weights) -> Space:
         if layer.torch.startswith("Conv")
     }
     units, left = units_of(layers, kinds)
+    units = that_ran(units, idle)
     squeezes, units, left = squeezes_of(units, left)
     strange = [one for one in left if not _explained(one)]
     if strange:

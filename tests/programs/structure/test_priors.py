@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -104,7 +105,7 @@ class NoSkips(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (1, 4, 8, 16, 32)
-        for at, (a, b) in enumerate(zip(widths, widths[1:], strict=False), 1):
+        for at, (a, b) in enumerate(pairwise(widths), 1):
             self.add_module(f"conv{at}", nn.Conv2d(a, b, 3, padding=1))
         for at, (a, b) in enumerate(((32, 16), (16, 8), (8, 4)), 1):
             self.add_module(f"conv_up{at}", nn.Conv2d(a, b, 3, padding=1))

@@ -16,6 +16,7 @@ from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads, without_twin_decoders
 from napari_segnet.programs.structure._idle import idle_norms, that_ran
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
+from napari_segnet.programs.structure._listed_shortcuts import with_listed_shortcuts
 from napari_segnet.programs.structure._nested import nested
 from napari_segnet.programs.structure._parts import Part, parts_of
 from napari_segnet.programs.structure._search import MOST_STATES
@@ -87,7 +88,7 @@ def _read(weights: Weights, idle: Collection[str] = ()) -> Networks:
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")
-    parts = squeezed(parts_of(units), squeezes)
+    parts = squeezed(with_listed_shortcuts(parts_of(units)), squeezes)
     if parts is None:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")

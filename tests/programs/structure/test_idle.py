@@ -59,5 +59,7 @@ def test_a_network_that_was_never_trained_keeps_all_layers(tmp_path: Path) -> No
 def test_a_layer_without_which_nothing_closes_stays(tmp_path: Path) -> None:
     network = Net(True)
     network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    network.res2[1].reset_running_stats()
+    norm = network.res2[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.reset_running_stats()
     assert "res2.0.weight" in drawn(network, tmp_path / "net.pth")

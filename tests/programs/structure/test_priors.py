@@ -115,3 +115,29 @@ class NoSkips(nn.Module):
 def test_a_sum_at_one_level_alone_is_unusual(tmp_path: Path) -> None:
     first = space_of(NoSkips(), tmp_path).first(1)[0]
     assert first.choices["join"] == "none"
+
+
+def test_numbers_that_leave_room_for_a_pooling_speak_against_strides(tmp_path: Path) -> None:
+    found = {}
+    for room in (False, True):
+        space = space_of(Features(room), tmp_path)
+        one = space.candidate(space.layouts[0], {"pooling": "max"})
+        other = space.candidate(space.layouts[0], {"pooling": "strided"})
+        found[room] = one.prior - other.prior
+    assert found[True] > found[False] + 1
+
+
+class Features(nn.Module):
+    """An encoder in one ``Sequential``, whose numbers leave room for a pooling or for none."""
+
+    def __init__(self, room: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in ((3, 4), (4, 8), (8, 16)):
+            layers += [nn.MaxPool2d(2)] * (room and a > 3)
+            layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(b, b, 3, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), nn.Conv2d(16, 8, 3, padding=1)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), nn.Conv2d(8, 4, 3, padding=1)
+        self.head = nn.Conv2d(4, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._blocks import sums_of
 from napari_segnet.programs.structure._branches import is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
@@ -127,9 +127,9 @@ def _sums(
     facts: Facts,
 ) -> None:
     """Open what adds answers without a tensor of its own."""
-    if not facts.nested and inner_sums(parts, topology):
-        why = "a sum of a block's first and last answer has no tensors; few networks have it"
-        found["residual"] = (ordered("residual"), why)
+    if not facts.nested and (sums := ("none", *sums_of(parts, topology)))[1:]:
+        why = "a sum of a block's answer and its first one, or its input, has no tensors"
+        found["residual"] = (tuple(one for one in ordered("residual") if one in sums), why)
     if apart := steps_down(parts, topology):
         words = {pattern(parts[at].name) for at in apart}
         own = all(

@@ -22,7 +22,7 @@ from napari_segnet.graph import (
     ResizeLike,
     Softmax,
 )
-from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._blocks import inner_sums, is_even
 from napari_segnet.programs.structure._branches import is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
@@ -225,6 +225,7 @@ class Drawing:
 
     def _part(self, x: str, turn: int, part: Part, step: Step, stride: Axes) -> str:
         begin, residual = x, part.shortcut is not None or part.identity
+        residual |= self.choices.get("residual") == "block" and is_even(part)
         # A narrow block strides in its middle, https://catalog.ngc.nvidia.com "ResNet v1.5".
         narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
         before = self.choices.get("residual_activation") in ("before-add", "both")

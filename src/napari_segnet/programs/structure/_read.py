@@ -18,6 +18,7 @@ from napari_segnet.programs.structure._idle import idle_norms, that_ran
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._listed_shortcuts import with_listed_shortcuts
 from napari_segnet.programs.structure._nested import nested
+from napari_segnet.programs.structure._norms_ahead import with_norms_behind
 from napari_segnet.programs.structure._parts import Part, parts_of
 from napari_segnet.programs.structure._search import MOST_STATES
 from napari_segnet.programs.structure._sorted import is_sorted, resorted
@@ -71,7 +72,8 @@ def _read(weights: Weights, idle: Collection[str] = ()) -> Networks:
     shapes = {key: one.shape for key, one in weights.tensors.items() if key not in aliases}
     layers = stored_layers(shapes)
     by_name = is_sorted(layers)
-    layers = without_twin_decoders(resorted(layers) if by_name else layers)
+    layers = resorted(layers) if by_name else with_norms_behind(layers)
+    layers = without_twin_decoders(layers)
     kinds = {
         name: layer.torch.startswith("ConvTranspose")
         for name, layer in weights.layers.items()

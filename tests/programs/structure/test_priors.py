@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -97,24 +96,6 @@ class Named(nn.Module):
             self.add_module(name, module)
         self.up1 = nn.ConvTranspose2d(8, 4, 2, 2)
         self.head = nn.Conv2d(4, 1, 1)
-
-
-class NoSkips(nn.Module):
-    """Bare convolutions by number, each level one; the decoder resizes before each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (1, 4, 8, 16, 32)
-        for at, (a, b) in enumerate(pairwise(widths), 1):
-            self.add_module(f"conv{at}", nn.Conv2d(a, b, 3, padding=1))
-        for at, (a, b) in enumerate(((32, 16), (16, 8), (8, 4)), 1):
-            self.add_module(f"conv_up{at}", nn.Conv2d(a, b, 3, padding=1))
-        self.conv_out = nn.Conv2d(4, 1, 3, padding=1)
-
-
-def test_a_sum_at_one_level_alone_is_unusual(tmp_path: Path) -> None:
-    first = space_of(NoSkips(), tmp_path).first(1)[0]
-    assert first.choices["join"] == "none"
 
 
 def test_numbers_that_leave_room_for_a_pooling_speak_against_strides(tmp_path: Path) -> None:

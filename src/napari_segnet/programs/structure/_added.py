@@ -17,7 +17,7 @@ __all__ = ["added", "with_added"]
 ADDED = 3.0
 """Of skip connections that are added between bare steps up."""
 ADDED_BEFORE_BLOCKS = -0.5
-"""The same where each step up is followed by a block of its own, as in a U-Net: at every level."""
+"""The same where each step up is followed by a block of its own, as in a U-Net."""
 
 
 def with_added(
@@ -86,6 +86,5 @@ def added(parts: Sequence[Part], topology: Topology, last: bool = True) -> Topol
     taken = sum(step.join == "add" for step in steps)
     if not taken:
         return None
-    paired &= taken + (not last) >= topology.poolings
     price = ADDED_BEFORE_BLOCKS if paired else ADDED
     return replace(topology, steps=tuple(steps), skips=taken, cost=topology.cost + price)

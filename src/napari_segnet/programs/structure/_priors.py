@@ -57,11 +57,6 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
 """Values of what leaves no trace in shapes, and how often each was met (at least once)."""
 
 
-LINEAR = 3.0
-"""Linear resizings for each nearest one, where no convolution of its own or one of a single pixel
-follows: of 15 such definitions for PyTorch in public repositories (November 2026) 7 have a
-bilinear one, 6 one with aligned corners, and 2 a nearest one. Of 8 before a wide convolution 5 are
-nearest."""
 ALIGNED = 0.9
 """Linear resizings with aligned corners for each without: as many were met, and the default leads
 by a little."""
@@ -91,6 +86,5 @@ def cost(name: str, value: str, values: tuple[str, ...]) -> float:
         weights["nearest"], weights["bilinear"] = weights["bilinear"], weights["nearest"]
     if name == "resize" and values[0] == "bilinear":
         # What favours linear weights does not say where the corners lie.
-        weights["bilinear"] = LINEAR * weights["nearest"]
         weights["bilinear-aligned"] = ALIGNED * weights["bilinear"]
     return -math.log(weights[value] / sum(weights.values()))

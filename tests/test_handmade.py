@@ -26,6 +26,7 @@ FEW = (
 UNTOLD = (
     "autoencoder without norms", "stages, GELU", "stages, GroupNorm", "excited, residual",
     "halved", "halved, enlarged", "mixed", "slices of a ResNet", "W-Net",
+    "one norm", "one norm, listed first",
 )  # fmt: skip
 """Nothing in the file tells these apart from likelier ones, but for the statistics of norms."""
 REFUSED = ("fused",)

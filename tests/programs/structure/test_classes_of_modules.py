@@ -53,7 +53,7 @@ class UnitsInLists(nn.Module):
             skips.append(x)
             x = level(x)
         for level in self.up:
-            x = functional.interpolate(x, scale_factor=2)
+            x = functional.interpolate(x, scale_factor=2, mode="bilinear")
             x = level.both(torch.cat([x, skips.pop()], 1))
         answer: torch.Tensor = self.head(x)
         return answer
@@ -84,8 +84,9 @@ class Ordinals(nn.Module):
         one = self.part1(x)
         two = self.part2(functional.max_pool2d(one, 2))
         x = self.part3(functional.max_pool2d(two, 2))
-        x = self.expand1(torch.cat([functional.interpolate(x, scale_factor=2), two], 1))
-        x = self.expand2(torch.cat([functional.interpolate(x, scale_factor=2), one], 1))
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear")
+        x = functional.interpolate(self.expand1(torch.cat([x, two], 1)), None, 2, "bilinear")
+        x = self.expand2(torch.cat([x, one], 1))
         answer: torch.Tensor = self.output(x)
         return answer
 

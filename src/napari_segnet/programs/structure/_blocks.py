@@ -9,7 +9,7 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["inner_sums", "unlike"]
+__all__ = ["inner_sums", "is_even", "sums_of", "unlike"]
 
 UNLIKE = 2.0
 """Of blocks of one kind whose layers of one number are partly transposed, partly straight."""
@@ -37,6 +37,19 @@ def inner_sums(parts: Sequence[Part], topology: Topology) -> Mapping[str, str]:
         for block in blocks
         if len(block) > 1 and block[0].outputs(False) == block[-1].outputs(False)
     }
+
+
+def is_even(part: Part) -> bool:
+    """Tell if a block of two convolutions or more has one width, so that its input may be added."""
+    beside = part.shortcut or part.identity or part.gate or part.branches
+    widths = {count for unit in part.units for count in (unit.inputs(False), unit.outputs(False))}
+    return len(part.units) > 1 and not beside and len(widths) == 1
+
+
+def sums_of(parts: Sequence[Part], topology: Topology) -> tuple[str, ...]:
+    """Return which sums a network may have that no tensor shows; ``none`` is not among them."""
+    even = any(is_even(parts[step.part]) for step in topology.steps)
+    return ("inner",) * bool(inner_sums(parts, topology)) + ("block",) * even
 
 
 def _goes_on(one: Part, two: Part, step: Step) -> bool:

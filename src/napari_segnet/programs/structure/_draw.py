@@ -22,7 +22,7 @@ from napari_segnet.graph import (
     ResizeLike,
     Softmax,
 )
-from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._blocks import inner_sums, is_even
 from napari_segnet.programs.structure._branches import is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
@@ -224,7 +224,7 @@ class Drawing:
     # ---- Parts -----------------------------------------------------------------------
 
     def _part(self, x: str, turn: int, part: Part, step: Step, stride: Axes) -> str:
-        begin, residual = x, part.shortcut is not None or part.identity
+        begin, residual = x, _is_summed(part, self.choices)
         # A narrow block strides in its middle, https://catalog.ngc.nvidia.com "ResNet v1.5".
         narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
         before = self.choices.get("residual_activation") in ("before-add", "both")
@@ -367,6 +367,12 @@ class Drawing:
     def _norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self._layer(layer, operation, x)
+
+
+def _is_summed(part: Part, choices: Mapping[str, str]) -> bool:
+    """Tell if what comes to a part is added to its answer, by itself or through a shortcut."""
+    even = choices.get("residual") == "block" and is_even(part)
+    return part.shortcut is not None or part.identity or even
 
 
 def _weighed(drawing: Drawing, x: str, part: Part) -> str:

@@ -42,6 +42,8 @@ LEAST_PARTS = 5
 """So many networks stand side by side at most, each of so many parts or more."""
 Names = Mapping[int, str]
 """Places -> names of parts."""
+MOST_COLOURS = 4
+"""Images that most networks take have so many channels at most."""
 MOST_IN_TURNS = 3
 """So many lists run in turns at most: up-convolutions, attention gates, blocks."""
 
@@ -90,7 +92,8 @@ def _orders_of(
         if _is_head(parts[numbered[0]]):
             yield ("by number", "head last"), (*numbered[1:], numbered[0])
     plain = _lists(names)
-    ranked = tuple(sorted(plain, key=lambda one: _rank(names, one)))
+    entry = _entry(parts, names)
+    ranked = tuple(sorted(plain, key=lambda one: _rank(names, one, entry)))
     known = sum(_role(names, one) != UNKNOWN for one in plain)
     if inserted := _with_steps_down(parts, places):
         yield ("by role",), inserted
@@ -195,9 +198,26 @@ def _side(names: Names, one: List) -> int:
     return DECODER if is_gate(names[one[0][0]]) else _role(names, one)
 
 
-def _rank(names: Names, one: List) -> float:
+def _rank(names: Names, one: List, entry: str) -> float:
+    if entry and _owner(names[one[0][0]]) == entry:
+        return -1.0
     found = _role(names, one)
     return found if found != UNKNOWN else 0.5
+
+
+def _entry(parts: Sequence[Part], names: Names) -> str:
+    """Return the module of the only part that takes an image; empty: there are none, or several.
+
+    It may be registered behind lists, which are made first.
+    """
+    straight = [at for at in names if False in parts[at].ways and role(names[at]) != OUTPUT]
+    fewest = min((parts[at].inputs(False) for at in straight), default=0)
+    found = [at for at in straight if parts[at].inputs(False) == fewest]
+    return _owner(names[found[0]]) if len(found) == 1 and fewest <= MOST_COLOURS else ""
+
+
+def _owner(name: str) -> str:
+    return name.split(".")[0]
 
 
 def _turned(

@@ -40,7 +40,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "dilation": {"1": 60, "2": 1, "4": 1},
     "branch_dilation": {"6,12,18": 3, "6,12,18,24": 3, "1,1": 3},
     "branch_mean": {"mean": 4, "none": 1},
-    "residual": {"none": 60, "inner": 1},
+    "residual": {"none": 60, "block": 3, "inner": 1},
     "block_end": {"activation": 60, "none": 2},
     "with_image": {"none": 3, "subtracted": 2, "added": 1},
     "down_activation": {"none": 5, "relu": 4},

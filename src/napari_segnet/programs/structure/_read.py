@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
@@ -13,8 +14,11 @@ from napari_segnet.programs.structure._aliases import aliases_of
 from napari_segnet.programs.structure._branches import side_by_side
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads, without_twin_decoders
+from napari_segnet.programs.structure._idle import idle_norms, that_ran
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
+from napari_segnet.programs.structure._listed_shortcuts import with_listed_shortcuts
 from napari_segnet.programs.structure._nested import nested
+from napari_segnet.programs.structure._norms_ahead import with_norms_behind
 from napari_segnet.programs.structure._parts import Part, parts_of
 from napari_segnet.programs.structure._search import MOST_STATES
 from napari_segnet.programs.structure._sorted import is_sorted, resorted
@@ -50,17 +54,33 @@ def read_structure(weights: Weights) -> Space:
     ]
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
+    if idle := idle_norms(weights.tensors):
+        with suppress(UnknownNetworkError):
+            return _read(weights, idle)
+    return _read(weights)
+
+
+def _read(weights: Weights, idle: Collection[str] = ()) -> Networks:
+    """Return the networks of all layers but those whose norms are ``idle``.
+
+    Raises
+    ------
+    UnknownNetworkError
+        If there is none.
+    """
     aliases = aliases_of(weights.tensors)
     shapes = {key: one.shape for key, one in weights.tensors.items() if key not in aliases}
     layers = stored_layers(shapes)
     by_name = is_sorted(layers)
-    layers = without_twin_decoders(resorted(layers) if by_name else layers)
+    layers = resorted(layers) if by_name else with_norms_behind(layers)
+    layers = without_twin_decoders(layers)
     kinds = {
         name: layer.torch.startswith("ConvTranspose")
         for name, layer in weights.layers.items()
         if layer.torch.startswith("Conv")
     }
     units, left = units_of(layers, kinds)
+    units = that_ran(units, idle)
     squeezes, units, left = squeezes_of(units, left)
     strange = [one for one in left if not _explained(one)]
     if strange:
@@ -70,7 +90,7 @@ def read_structure(weights: Weights) -> Space:
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")
-    parts = squeezed(parts_of(units), squeezes)
+    parts = squeezed(with_listed_shortcuts(parts_of(units)), squeezes)
     if parts is None:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from napari_segnet.graph import Graph, Node, sizes, tensors
-from napari_segnet.programs.structure._choices import Open, open_choices
+from napari_segnet.programs.structure._choices import Open, counted_as, open_choices
 from napari_segnet.programs.structure._draw import drawn
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._parts import Part
@@ -174,7 +174,10 @@ class Networks:
         own = self.readings[layout]
         return (
             topology.cost
-            + sum(cost(n, choices.get(n, values[0]), values) for n, (values, _) in possible.items())
+            + sum(
+                cost(counted_as(n, own.parts, own.facts), choices.get(n, values[0]), values)
+                for n, (values, _) in possible.items()
+            )
             + unusual(own.parts, topology, choices, possible, own.facts.strides)
         )
 

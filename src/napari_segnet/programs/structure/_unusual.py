@@ -14,6 +14,10 @@ STRIDED_BLOCKS = 1.5
 """An estimate: networks that stride have one convolution a level, shortcuts, or a layer for it. A
 block of two or more that stands at other places without a stride is one class, and has none."""
 
+ROOM = 2.0
+"""An estimate: one number more is free before each level of a ``Sequential`` than between other
+layers. There a pooling stands, and nothing strides."""
+
 POOLED_IMAGE = 6.0
 """An estimate: nobody pools the image itself. It looks like one at half the scale, so pictures at
 another scale than that of the training fit such a network better."""
@@ -53,6 +57,7 @@ def unusual(
     values = possible.get("pooling", (("",), ""))[0]
     strided = taken.get("pooling") == "strided" != values[0]
     price = STRIDED_BLOCKS if strided and _one_class(parts, topology) else 0.0
+    price += ROOM * (strided and _leaves_room(parts, topology))
     first = topology.steps[0]
     striding = strides.get(parts[first.part].first.layer.name, 1) > 1
     if first.before == "pool" and not striding and taken.get("pooling", "strided") != "strided":
@@ -72,6 +77,16 @@ def _one_class(parts: Sequence[Part], topology: Topology) -> bool:
         if len(part.units) > 1 and not part.shortcut and not part.identity:
             kinds[step.before == "pool"].add(_inside(part))
     return bool(kinds[True] & kinds[False])
+
+
+def _leaves_room(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if numbers leave more layers without tensors before poolings than between others."""
+    found: dict[bool, list[int]] = {True: [], False: []}
+    for step in topology.steps:
+        part = parts[step.part]
+        found[step.before == "pool"] += [] if part.gap is None else [part.gap]
+        found[False] += [unit.after for unit in part.units[:-1] if unit.after is not None]
+    return all(found.values()) and min(found[True]) > max(found[False])
 
 
 def _both_ways(parts: Sequence[Part], topology: Topology) -> bool:

@@ -1,0 +1,47 @@
+"""Layers that never ran: a norm behind them is as it began, while others were trained.
+
+A network may register layers that its forward never calls. They have a place in no network, but
+shapes do not tell. Where a norm belongs to one, its running mean and variance do: each batch of
+the training changes those of a norm that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from napari_segnet.containers import TensorRef
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["idle_norms", "that_ran"]
+
+MEAN, VARIANCE = "running_mean", "running_var"
+
+
+def idle_norms(tensors: Mapping[str, TensorRef]) -> frozenset[str]:
+    """Return the names of norms that never ran.
+
+    Empty where as many norms or more are as they began: then the statistics of the file say
+    nothing, such as those of a network that was never trained, or with frozen norms.
+
+    Parameters
+    ----------
+    tensors : mapping of str to TensorRef
+        Of the file.
+    """
+    names = [key.rpartition(".")[0] for key in tensors if key.endswith(f".{MEAN}")]
+    whole = [one for one in names if f"{one}.{VARIANCE}" in tensors]
+    idle = [one for one in whole if _begins(tensors, one)]
+    return frozenset(idle) if 2 * len(idle) < len(whole) else frozenset()
+
+
+def _begins(tensors: Mapping[str, TensorRef], name: str) -> bool:
+    """Tell if the statistics of a norm are those with which PyTorch makes it: 0 and 1."""
+    mean, variance = tensors[f"{name}.{MEAN}"], tensors[f"{name}.{VARIANCE}"]
+    if not (mean.readable and variance.readable):
+        return False
+    return bool((mean.load() == 0).all()) and bool((variance.load() == 1).all())
+
+
+def that_ran(units: Sequence[Unit], idle: Collection[str]) -> tuple[Unit, ...]:
+    """Return the units whose norms ran, and those without one."""
+    return tuple(unit for unit in units if unit.norm is None or unit.norm.name not in idle)

@@ -1,0 +1,65 @@
+"""Layers that are registered and never run: their norms are as they began."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_segnet.containers import open_weights
+from napari_segnet.graph import tensors
+from napari_segnet.programs.structure import read_structure
+
+
+def layer(a: int, b: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+
+
+class Net(nn.Module):
+    """A U-Net with a second layer at the bottom, which the forward may leave out."""
+
+    def __init__(self, runs: bool) -> None:
+        super().__init__()
+        self.runs = runs
+        self.res1, self.res11 = layer(3, 4), layer(4, 4)
+        self.res2, self.res21 = layer(4, 8), layer(8, 8)
+        self.up1 = nn.ConvTranspose2d(8, 4, 2, 2)
+        self.up2 = layer(8, 4)
+        self.last = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.res11(self.res1(x))
+        x = self.res2(functional.max_pool2d(skip, 2))
+        x = self.up1(self.res21(x) if self.runs else x)
+        answer: torch.Tensor = self.last(self.up2(torch.cat([x, skip], 1)))
+        return answer
+
+
+def drawn(network: nn.Module, path: Path) -> set[str]:
+    torch.save(network.state_dict(), path)
+    return set(tensors(read_structure(open_weights(path)[0]).first(1)[0].graph))
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_a_layer_whose_norm_never_ran_is_left_out(runs: bool, tmp_path: Path) -> None:
+    network = Net(runs)
+    network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    named = drawn(network, tmp_path / "net.pth")
+    assert ("res21.0.weight" in named) == runs
+    assert {"res2.0.weight", "up2.0.weight", "last.weight"} <= named
+
+
+def test_a_network_that_was_never_trained_keeps_all_layers(tmp_path: Path) -> None:
+    assert "res21.0.weight" in drawn(Net(False), tmp_path / "net.pth")
+
+
+def test_a_layer_without_which_nothing_closes_stays(tmp_path: Path) -> None:
+    network = Net(True)
+    network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    norm = network.res2[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.reset_running_stats()
+    assert "res2.0.weight" in drawn(network, tmp_path / "net.pth")

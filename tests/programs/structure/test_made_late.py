@@ -1,0 +1,114 @@
+"""What is registered at another place than it runs: first layers, and norms before convolutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from support.bare_networks import settled
+from torch import nn
+from torch.nn import functional
+
+from napari_segnet.containers import open_weights
+from napari_segnet.graph import Arithmetic, BatchNorm, Convolution
+from napari_segnet.programs.structure import Candidate, read_structure
+from napari_segnet.programs.structure._layers import stored_layers
+from napari_segnet.programs.structure._norms_ahead import with_norms_behind
+
+
+class Summed(nn.Module):
+    """A block of one width, to which its input is added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + x)
+
+
+def step(a: int, b: int) -> nn.Sequential:
+    layers = [nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU(), Summed(b)]
+    return nn.Sequential(*layers)
+
+
+class ListsFirst(nn.Module):
+    """The lists of encoder and decoder are made before the layer that takes the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        self.initial = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), Summed(4))
+        self.encoder += [step(4, 8), step(8, 16)]
+        self.bottleneck = Summed(16)
+        for a, b in ((16 + 8, 8), (8 + 4, 4)):
+            self.decoder.append(nn.Sequential(nn.Conv2d(a, b, 1), Summed(b)))
+        self.final = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = [self.initial(x)]
+        for one in self.encoder:
+            skips.append(one(skips[-1]))
+        x = self.bottleneck(skips.pop())
+        for one in self.decoder:
+            x = functional.interpolate(x, scale_factor=2, mode="bilinear")
+            x = one(torch.cat([x, skips.pop()], 1))
+        answer: torch.Tensor = self.final(x)
+        return answer
+
+
+class NormsFirst(nn.Module):
+    """Blocks list their norms before their convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, a, b in (("enc1", 3, 4), ("enc2", 4, 8), ("dec1", 12, 4)):
+            block = nn.Module()
+            block.bn1, block.bn2 = nn.BatchNorm2d(b), nn.BatchNorm2d(b)
+            block.conv1 = nn.Conv2d(a, b, 3, padding=1)
+            block.conv2 = nn.Conv2d(b, b, 3, padding=1)
+            self.add_module(name, block)
+        self.head = nn.Conv2d(4, 1, 1)
+
+
+def read(network: nn.Module, path: Path) -> Candidate:
+    torch.save(network.state_dict(), path)
+    return read_structure(open_weights(path)[0]).first(1)[0]
+
+
+def test_the_layer_that_takes_the_image_runs_first(tmp_path: Path) -> None:
+    found = read(settled(ListsFirst()), tmp_path / "net.pth")
+    layers = [one.name for one in found.graph.nodes if isinstance(one.operation, Convolution)]
+    assert layers[0] == "initial.0"
+    assert found.graph.image.operation.channels(()) == 3
+
+
+def test_the_input_of_a_block_of_one_width_may_be_added(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(settled(ListsFirst()).state_dict(), path)
+    space = read_structure(open_weights(path)[0])
+    summed = space.candidate(space.layouts[0], {"residual": "block"})
+    assert sum(isinstance(one.operation, Arithmetic) for one in summed.graph.nodes) == 6
+
+
+def test_norms_that_are_listed_first_stand_behind_the_convolutions_of_their_numbers(
+    tmp_path: Path,
+) -> None:
+    nodes = {one.name: one for one in read(NormsFirst(), tmp_path / "net.pth").graph.nodes}
+    norms = [one for one in nodes.values() if isinstance(one.operation, BatchNorm)]
+    before = {one.name: one.inputs[0] for one in norms}
+    assert before["enc1.bn1"] == "enc1.conv1" and before["dec1.bn2"] == "dec1.conv2"
+    assert len(norms) == 6
+
+
+def test_a_norm_before_each_convolution_stays_there() -> None:
+    names = ("bn1", "conv1", "bn2", "conv2")
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        norm = name.startswith("bn")
+        shapes[f"a.{name}.weight"] = (8,) if norm else (8, 8, 3, 3)
+        shapes[f"a.{name}.bias"] = (8,)
+    layers = stored_layers(shapes)
+    assert with_norms_behind(layers) == layers

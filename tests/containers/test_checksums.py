@@ -69,6 +69,23 @@ def test_one_bit_of_the_list(tmp_path: Path, part: str) -> None:
         open_tree(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "words"), [("CRC", "checksum"), ("file_size", "has not the .* bytes that are said")]
+)
+def test_a_packed_part_that_is_not_what_is_said_of_it(
+    tmp_path: Path, field: str, words: str
+) -> None:
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(saved(tmp_path / "b.pth", {"a.weight": NUMBERS})) as old:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+            listed = new.getinfo("b/data.pkl")
+            setattr(listed, field, getattr(listed, field) - 1)
+    with pytest.raises(BrokenWeightsError, match=rf"part b/data\.pkl cannot be read .*{words}"):
+        open_tree(path)
+
+
 def test_no_checksums_is_said(tmp_path: Path) -> None:
     """All zero means that torch was told to store none; the numbers are read as they are."""
     tree = open_tree(saved(tmp_path / "a.pth", {"a.weight": NUMBERS}, checksums=False))

@@ -65,6 +65,30 @@ def test_an_object_may_be_a_constant_of_frozen_code(tmp_path: Path) -> None:
     assert open_tree(path).root
 
 
+def test_the_parts_are_listed_once_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings: list[Path] = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, file: Path) -> None:
+            listings.append(file)
+            super().__init__(file)
+
+    counts = []
+    for layers in (1, 9):
+        path = tmp_path / f"{layers}.pt"
+        kinds = [nn.Conv2d, nn.Conv1d, nn.Conv3d] * 3
+        network = nn.Sequential(*(kind(1, 1, 1 + i) for i, kind in enumerate(kinds[:layers])))
+        torch.jit.script(network).save(str(path))
+        listings.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile, "ZipFile", Counted)
+            open_tree(path)
+        counts.append(len(listings))
+    assert counts[0] == counts[1] > 0
+
+
 @pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
 def test_a_module_may_hold_sparse_tensors(layout: torch.layout, tmp_path: Path) -> None:

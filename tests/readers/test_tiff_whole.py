@@ -173,6 +173,29 @@ def test_damaged_tags_are_never_black(
         open_image(path).read()
 
 
+@pytest.mark.parametrize(
+    ("compression", "name"),
+    [(6, "old-style JPEG"), (32809, "THUNDERSCAN"), (34676, "SGILOG"), (60_001, "60001")],
+)
+def test_a_compression_without_a_decoder_is_named(
+    tmp_path: Path, compression: int, name: str
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PLANES[0].astype(np.uint8), metadata=None)
+    patched(path, 259, 8, struct.pack("<H", compression))
+    words = rf"a\.tif compresses its pixels as {name}, which tifffile does not read\. Save it again"
+    with pytest.raises(ImageError, match=words):
+        open_image(path)
+
+
+def test_old_style_jpeg_whose_strips_are_whole_files_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PLANES[0].astype(np.uint8), compression="jpeg", metadata=None)
+    new_style = open_image(path).read()
+    patched(path, 259, 8, struct.pack("<H", 6))
+    np.testing.assert_array_equal(open_image(path).read(), new_style)
+
+
 def test_bits_of_more_samples_than_there_are(tmp_path: Path) -> None:
     path, colours = tmp_path / "a.tif", RNG.integers(0, 255, (24, 32, 3), np.uint8)
     tifffile.imwrite(path, colours, photometric="rgb")

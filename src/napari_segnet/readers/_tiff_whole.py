@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers._tiff_pixels import grid
@@ -51,6 +52,9 @@ KNOWN_OTHERWISE = re.compile(r"Missing data are zeroed|failed to read \d+ files"
 """What :func:`present_planes` says in its own words."""
 
 UNCOMPRESSED = 1
+OLD_JPEG = 6
+"""JPEG of TIFF 6.0, whose strips may do without the headers that every JPEG file begins with."""
+JPEG_START = b"\xff\xd8"
 OF_FLOATS = (3, 34894, 34895)
 """Predictors of floating point, which know no whole numbers."""
 FAX = (2, 3, 4)
@@ -109,7 +113,7 @@ def require_coding(path: Path, page: Any) -> None:
     Raises
     ------
     ImageError
-        If the values would be other numbers elsewhere.
+        If the values would be other numbers elsewhere, or nothing here decodes them.
     """
     if page.compression in FAX and page.bitspersample != 1:
         raise _bad_tag(path, 259)
@@ -117,6 +121,24 @@ def require_coding(path: Path, page: Any) -> None:
         raise _bad_tag(path, 317)
     if page.predictor != 1 and page.compression == UNCOMPRESSED:
         raise _bad_tag(path, 317)
+    if (way := _unread_compression(page)) is not None:
+        raise ImageError(
+            f"{path.name} compresses its pixels as {way}, which tifffile does not read. Save it "
+            "again without compression or with LZW in a program that shows it."
+        )
+
+
+def _unread_compression(page: Any) -> str | None:
+    """Return the name of a compression that has no decoder, or None."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[int(page.compression)]
+    except KeyError:
+        return str(getattr(page.compression, "name", int(page.compression)))
+    if page.compression != OLD_JPEG or not page.dataoffsets:
+        return None
+    with Path(page.parent.filehandle.path).open("rb") as file:
+        file.seek(int(page.dataoffsets[0]))
+        return None if file.read(len(JPEG_START)) == JPEG_START else "old-style JPEG"
 
 
 def _require_strips(path: Path, series: Any) -> None:

@@ -687,7 +687,7 @@ def test_file_names_that_are_no_text(run, shop, tmp_path):
     assert origin["image"]["source"] == str(image)
     done = run("segment", image, "--settings", out / f"{image.stem}.json", "-o", tmp_path / "2")
     assert done.code == 0, done.err
-    assert done.out.startswith("1 of 1")
+    assert done.out.startswith("Labels of 1 of 1 images are in ")
 
 
 def test_names_that_are_too_long(run, shop, tmp_path, unread):

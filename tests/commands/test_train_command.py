@@ -124,7 +124,9 @@ def test_without_held_out_objects_nobody_knows_if_it_is_better(place, capsys):
     assert (last["before"], last["after"], last["promoted"]) == ({}, {}, False)
     (place / "new.safetensors").unlink()
     assert main(words(place)) == 0
-    assert "no score shows whether it is better" in capsys.readouterr().out
+    assert (
+        "No held-out image is scored, so nothing shows if it is better" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.trains

@@ -2836,6 +2836,16 @@ def test_an_output_of_onnx_without_a_name(tmp_path: Path) -> None:
         open_tree(path)
 
 
+def test_two_properties_of_onnx_of_one_name(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "a.onnx", [node("Relu", ["image"], "out")], [])
+    said = onnx_files.part(14, onnx_files.part(1, "a") + onnx_files.part(2, "b"))
+    path.write_bytes(path.read_bytes() + said)
+    assert open_tree(path).container == "onnx"
+    path.write_bytes(path.read_bytes() + said)
+    with pytest.raises(BrokenWeightsError, match="two of its properties are called 'a'"):
+        open_tree(path)
+
+
 @pytest.mark.parametrize(("opset", "opens"), [(1, True), (17, False)])
 def test_inputs_of_onnx_as_of_its_version(opset: int, opens: bool, tmp_path: Path) -> None:
     """The lengths of ``Reshape`` are an attribute in the first version, and an input later."""
@@ -2934,6 +2944,23 @@ def test_what_values_of_torchscript_have(old: bytes, new: bytes, says: str, tmp_
         torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match=says):
         open_tree(path)
+
+
+def test_code_of_torchscript_whose_last_line_does_not_end(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Walking()), made)
+    old = zipfile.ZipFile(made)
+    new = io.BytesIO()
+    with zipfile.ZipFile(new, "w") as file:
+        for name in old.namelist():
+            data = old.read(name)
+            code = name.endswith(".py")
+            file.writestr(name, data.rstrip(b"\n") + b"\n  more : int" if code else data)
+    (tmp_path / "a.pt").write_bytes(new.getvalue())
+    with pytest.raises(RuntimeError):
+        torch.jit.load(tmp_path / "a.pt")
+    with pytest.raises(BrokenWeightsError, match="last line does not end"):
+        open_tree(tmp_path / "a.pt")
 
 
 def test_values_of_loops_that_pytorch_turns(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ UNREAD_OF_NODE, UNREAD_OF_VALUE, UNREAD_OF_MODEL = (9, 10), (4,), (20, 26)
 """Messages in a node, in an input or output, and in the file."""
 UNREAD_OF_ATTRIBUTE = (14, 15, 22, 23)
 """Values of an attribute that are messages nobody reads: types and sparse tensors."""
+MOST_PROPERTIES = 100
+"""Of what a file says of itself beside its graph; more are left out."""
 LONGEST_TEXT = 10_000
 """Letters of documentation that are kept."""
 
@@ -148,9 +150,11 @@ def read_model(message: Message) -> OnnxModel:
             opsets[domain] = opset
         elif one.number in texts:
             texts[one.number] = message.text(one)[:LONGEST_TEXT]
-        elif one.number == 14 and len(properties) < 100:
+        elif one.number == 14 and len(properties) < MOST_PROPERTIES:
             key, value = _pair(message.inside(one))
-            properties[key[:100]] = value[:LONGEST_TEXT]
+            if key in properties:
+                raise ValueError(f"two of its properties are called {key[:100]!r}")
+            properties[key] = value[:LONGEST_TEXT]
         elif one.number in UNREAD_OF_MODEL:
             message.inside(one).walk({})
         elif one.number == 25:

@@ -86,6 +86,8 @@ def _parsed(text: str) -> ast.Module:
     """Return the syntax tree; a name may be a word of Python, brackets of a class are not empty."""
     if NO_BASE.search(text):
         raise SyntaxError("a class has empty brackets")
+    if text and not text.endswith("\n"):
+        raise SyntaxError("its last line does not end")
     try:
         return ast.parse(text)
     except SyntaxError:

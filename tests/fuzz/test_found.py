@@ -2450,6 +2450,7 @@ def mutating(program: Any, name: str) -> None:
         ("model.json", lambda said: origin(said, torch_fn=1), "torch_fn of a node is no text"),
         ("model.json", lambda said: origin(said, torch_fn=""), ""),
         ("model.json", lambda said: origin(said, nn_module_stack="a,b"), "taken apart"),
+        ("model.json", lambda said: origin(said, stack_trace={"a": 1}), "is no text"),
         ("model.json", lambda said: origin(said, nn_module_stack="a,b,C[d, e];f,,G"), ""),
         ("model.json", lambda said: origin(said, source_fn_stack="a,b,c"), "taken apart"),
         ("model.json", lambda said: origin(said, custom="{"), "custom of a node cannot"),
@@ -2933,6 +2934,7 @@ class Walking(torch.nn.Module):
         (b"(count).more(place, )", b"(count).less(place, )", "no function less"),
         (b"found = found0", b"found = 1.5", "found becomes a float"),
         (b"  __buffers__ = []", b"  __buffer__ = []", "__buffer__ has no type"),
+        (b"  __buffers__ = []", b"  __buffers__ = [];", "semicolon"),
     ],
 )
 def test_what_values_of_torchscript_have(old: bytes, new: bytes, says: str, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def require_origin(metadata: Mapping[str, Any]) -> None:
     ValueError
         If it is no text, has other parts, or is no JSON where it should be.
     """
+    trace = metadata.get("stack_trace")
+    if trace and not isinstance(trace, str):
+        raise ValueError("stack_trace of a node is no text")
     said = {key: metadata.get(key) for key in _READERS if metadata.get(key)}
     for key, text in said.items():
         if not isinstance(text, str):

@@ -82,12 +82,23 @@ def parsed_code(
     return trees
 
 
+def _joins_statements(text: str) -> bool:
+    """Tell if a semicolon stands outside of texts, as Python allows and TorchScript does not."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except tokenize.TokenError as error:
+        raise SyntaxError(str(error)) from error
+    return any(token.type == tokenize.OP and token.string == ";" for token in tokens)
+
+
 def _parsed(text: str) -> ast.Module:
     """Return the syntax tree; a name may be a word of Python, brackets of a class are not empty."""
     if NO_BASE.search(text):
         raise SyntaxError("a class has empty brackets")
     if text and not text.endswith("\n"):
         raise SyntaxError("its last line does not end")
+    if ";" in text and _joins_statements(text):
+        raise SyntaxError("a semicolon joins two statements")
     try:
         return ast.parse(text)
     except SyntaxError:

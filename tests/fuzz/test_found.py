@@ -3034,6 +3034,8 @@ def test_newer_kinds_of_numbers_are_not_turned(tmp_path: Path) -> None:
         (lambda d: d + PIXELS + struct.pack("<I", 4) + bytes(4), "belongs before them"),
         (lambda d: d + b"\x28\0\x08\0IS\x02\0" + b"2 ", "belongs before them"),
         (lambda d: d + bytes(16), ""),
+        (lambda d: d + b"\r\n", ""),  # too short for an element
+        (lambda d: d + b"\x28\0\x08\0IS\x02", ""),
         (lambda d: d.replace(b"IS\x02\x001 ", b"IS\x02\x00-1"), "NumberOfFrames is -1"),
     ],
 )
@@ -3065,8 +3067,9 @@ def test_pixels_in_pieces_and_then_others(tmp_path: Path) -> None:
     one = dicoms.slice_of(np.arange(12, dtype="u2").reshape(3, 4))
     one.compress(pydicom.uid.RLELossless)
     path = dicoms.save(one, tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes() + b"\n")
     assert open_image(path).axes == "yx"
-    path.write_bytes(path.read_bytes() + PIXELS + struct.pack("<I", 4) + bytes(4))
+    path.write_bytes(path.read_bytes()[:-1] + PIXELS + struct.pack("<I", 4) + bytes(4))
     with pytest.raises(ImageError, match="belongs before them"):
         open_image(path)
 

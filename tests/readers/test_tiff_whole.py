@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers import image_paths, is_image_file, open_image
@@ -221,6 +222,14 @@ def test_a_missing_tag_is_said(tmp_path: Path, code: int) -> None:
     tifffile.imwrite(path, PLANES[0].astype(np.uint8))
     patched(path, code, 0, struct.pack("<H", 60_000))
     assert any(f"It has no tag {code}" in note for note in open_image(path).notes)
+
+
+def test_masks_of_pillow_do_not_say_their_bits(tmp_path: Path) -> None:
+    mask = RNG.random((24, 37)) > 0.5
+    Image.fromarray(mask).save(tmp_path / "a.tif")
+    found = open_image(tmp_path / "a.tif")
+    assert not found.notes
+    np.testing.assert_array_equal(np.asarray(found.data), mask)
 
 
 def test_tiles_that_were_never_written_are_counted(tmp_path: Path) -> None:

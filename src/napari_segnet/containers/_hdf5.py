@@ -343,11 +343,11 @@ class Hdf5:
         stored = held.get_storage_size()
         room = min(stored, self.part.region.length) * MOST_PACKED + LEAST_ROOM
         chunk = math.prod(plist.get_chunk()) if layout == h5py.h5d.CHUNKED else 0
-        chunk *= held.dtype.itemsize
         # What was never written is not there, however large it claims to be; and HDF5 makes up
         # what is missing in a chunk that is not packed.
-        cut = chunk and not plist.get_nfilters() and stored % chunk
-        if stored == 0 < size or max(size, chunk) > room or cut:
+        packed = plist.get_nfilters() > 0
+        cut = chunk and not packed and stored % (chunk * held.get_type().get_size())
+        if stored == 0 < size or max(size, chunk * held.dtype.itemsize) > room or cut:
             raise self._lies(path, size)
 
     def _lies(self, path: str, size: int) -> BrokenWeightsError:

@@ -17,6 +17,8 @@ TAG = {"little": b"\xe0\x7f\x10\x00", "big": b"\x7f\xe0\x00\x10"}
 GROUPS = (b"\xe0\x7f", b"\x7f\xe0")
 PIECE = b"\xfe\xff\x00\xe0"
 """How a piece of packed pixels begins; they are little-endian."""
+LEAST = 8
+"""Bytes of the shortest element; fewer at the end of a file are none."""
 
 
 def require_pixels(path: Path, file: BinaryIO, header: Any, *, is_packed: bool) -> int | None:
@@ -81,8 +83,7 @@ def _number(tag: bytes, order: Literal["little", "big"]) -> int:
 
 def _behind(file: BinaryIO, *, in_pieces: bool) -> bytes:
     """Return the tag of the element that follows; nothing where there is none."""
-    if not in_pieces:
-        return file.read(4)
-    while (head := file.read(8))[:4] == PIECE:
+    while in_pieces and (head := file.read(LEAST))[:4] == PIECE:
         file.seek(int.from_bytes(head[4:], "little"), 1)
-    return file.read(4)
+    head = file.read(LEAST)
+    return head[:4] if len(head) == LEAST else b""

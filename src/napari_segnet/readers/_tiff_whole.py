@@ -193,8 +193,7 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
     notes = [
         f"It has no tag {code} ({STRUCTURE[code]}), so it was taken as {taken}; it may be damaged."
         for code, taken in NEEDED.items()
-        # Masks of tifffile and of fax programs, white where zero, may do without.
-        if code not in page.tags and not (code == BITS and page.photometric == 0)
+        if code not in page.tags and not (code == BITS and _is_one_bit(page, surplus))
     ]
     if missing:
         notes.append(
@@ -207,6 +206,15 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
             "missing or a tag damaged. Compare it with what another program shows."
         )
     return tuple(notes)
+
+
+def _is_one_bit(page: Any, surplus: int) -> bool:
+    """Tell if a page without its number of bits has 1, which TIFF 6.0 takes then.
+
+    Masks of tifffile and of fax programs are white where zero. Those of Pillow are not compressed:
+    of pixels of more bits, there would be bytes left over.
+    """
+    return bool(page.photometric == 0 or (page.compression == UNCOMPRESSED and not surplus))
 
 
 def _pages(series: Any) -> Iterator[Any]:

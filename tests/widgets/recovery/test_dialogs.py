@@ -18,6 +18,7 @@ from napari_segnet.journal import summary
 from napari_segnet.journal._format import HEAD, MAGIC
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.recovery.dialogs import CloseQuestion, RecoveryBar, save_labels
+from napari_segnet.widgets.recovery.journal_folder import saved_in, unsaved_acts
 from napari_segnet.widgets.recovery.recorder import keep_journal, left_behind
 
 
@@ -70,8 +71,9 @@ def test_a_bar_offers_what_was_found(viewer, folder):
 def test_what_napari_has_saved_is_not_offered_nor_asked_for(viewer, folder, tmp_path, selected):
     keeper, layer = corrected(viewer)
     viewer.layers.selection.active = layer
-    file = tmp_path / ("mine.tif" if selected else "mine")
-    assert viewer.layers.save(str(file), selected=selected)
+    file = tmp_path / "mine" / "nuclei.tif"
+    file.parent.mkdir()
+    assert viewer.layers.save(str(file if selected else file.parent), selected=selected)
     assert not keeper.unsaved() and keeper.guard.may_close()
     keeper.flush()
     (journal,) = folder.glob("*.journal")
@@ -81,11 +83,33 @@ def test_what_napari_has_saved_is_not_offered_nor_asked_for(viewer, folder, tmp_
     # Killed instead, the journal stays; what was saved is known.
     journal.write_bytes(kept)
     assert not list(left_behind(folder))
-    if selected:
-        file.write_bytes(b"another file")
-        assert [2] == [offer.acts for offer in left_behind(folder)]
-        file.unlink()
-    assert bool(list(left_behind(folder))) is selected
+    file.write_bytes(b"another file")
+    assert [2] == [offer.acts for offer in left_behind(folder)]
+    file.unlink()
+    assert list(left_behind(folder))
+
+
+@pytest.mark.parametrize("name", ["mine.svg", "mine.pgm"])
+def test_a_picture_of_labels_saves_no_corrections(viewer, folder, tmp_path, name):
+    keeper, layer = corrected(viewer)
+    viewer.layers.selection.active = layer
+    assert viewer.layers.save(str(tmp_path / name), selected=True)
+    assert keeper.unsaved() == [layer]
+    viewer.layers.clear()
+    assert [2] == [offer.acts for offer in left_behind(folder)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"acts": "two"}, {"acts": None}, {"acts": -1}, {"path": "\0"}, {"path": None}, {"mark": ""}],
+)
+def test_a_journal_with_an_odd_word_of_a_save_is_offered(tmp_path, change):
+    file = tmp_path / "mine.tif"
+    file.write_bytes(b"labels")
+    good = saved_in(file, 3)
+    assert unsaved_acts(SimpleNamespace(acts=5, document={"saved": good})) == 2
+    assert unsaved_acts(SimpleNamespace(acts=5, document={"saved": {**good, **change}})) == 5
+    assert unsaved_acts(SimpleNamespace(acts=5, document={"saved": "mine.tif"})) == 5
 
 
 def test_corrections_after_napari_has_saved_are_counted_from_there(viewer, folder, tmp_path):

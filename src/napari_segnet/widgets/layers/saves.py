@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["hear_saves"]
 
+HOLD_LABELS = (".tif", ".tiff", ".nii", ".nii.gz", ".npz")
+"""Endings of files with labels as they are; others hold a picture of them (SVG), or each as a
+number up to 255 (PGM, PCX)."""
+
 
 def hear_saves(
     layers: napari.components.LayerList,
-    tell: Callable[[Sequence[napari.layers.Layer], Path], None],
+    tell: Callable[[napari.layers.Layer, Path], None],
 ) -> None:
-    """Tell of every save of a viewer's layers, by napari's dialog or ``viewer.layers.save``.
+    """Tell of layers that are saved as they are, by napari's dialog or ``viewer.layers.save``.
 
     napari has no event for it, so the method of this one list is wrapped in place.
 
@@ -28,8 +32,8 @@ def hear_saves(
     layers : LayerList
         All of the viewer.
     tell : callable
-        A bound method, of which a weak reference is kept. It gets the layers and the file, or
-        the folder where several were written.
+        A bound method, of which a weak reference is kept. It gets a layer and the file that
+        holds its labels.
     """
     save, heard = layers.save, WeakMethod(tell)
 
@@ -38,8 +42,13 @@ def hear_saves(
         chosen = [layer for layer in layers if not selected or layer in layers.selection]
         written: list[str] = save(path, selected=selected, **how)
         method: Any = heard()
-        if written and method is not None:
-            method(chosen, Path(written[0] if len(chosen) == 1 else path).absolute())
+        for layer in chosen if method is not None else ():
+            # Several are written into a folder, by their names; some may be left out.
+            names = [layer.name + ending for ending in HOLD_LABELS]
+            for file in (Path(one).absolute() for one in written):
+                alone = len(chosen) == 1 and file.name.lower().endswith(HOLD_LABELS)
+                if (alone or file.name in names) and file.is_file():
+                    method(layer, file)
         return written
 
     layers.save = saved

@@ -67,18 +67,21 @@ def saved_in(path: Path, acts: int) -> dict[str, Any]:
 def unsaved_acts(found: Summary) -> int:
     """Return how many acts of a journal no file holds that is still as it was saved."""
     saved = found.document.get("saved")
-    if not isinstance(saved, dict) or saved.get("mark") != _mark(Path(str(saved.get("path")))):
+    if not isinstance(saved, dict):
         return found.acts
-    return max(0, found.acts - int(saved.get("acts", 0)))
+    acts, mark = saved.get("acts"), saved.get("mark")
+    if type(acts) is not int or not mark or mark != _mark(Path(str(saved.get("path")))):
+        return found.acts
+    return min(found.acts, max(0, found.acts - acts))
 
 
 def _mark(path: Path) -> str:
-    """Return by what a file is known to be as it was; a folder only by being there."""
+    """Return by what a file is known to be as it was; empty without one."""
     try:
         state = path.stat()
-    except OSError:
-        return "gone"
-    return "folder" if path.is_dir() else f"{state.st_size}:{state.st_mtime_ns}"
+    except (OSError, ValueError):  # a damaged name is none
+        return ""
+    return f"{state.st_size}:{state.st_mtime_ns}"
 
 
 def left_behind(folder: Path) -> Iterator[Summary]:

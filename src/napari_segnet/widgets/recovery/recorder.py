@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import uuid
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,9 +152,10 @@ class JournalKeeper(QObject):
             watched.look()
             watched.discard()
 
-    def _saved(self, layers: Iterable[Any], path: Path) -> None:
-        """Write that napari's own Save has put layers into a file."""
-        for watched in [self._watched[id(one)] for one in layers if id(one) in self._watched]:
+    def _saved(self, layer: Any, path: Path) -> None:
+        """Write that napari's own Save has put the labels of a layer into a file."""
+        watched = self._watched.get(id(layer))
+        if watched is not None:
             watched.look()
             watched.saved_to(path)
 

@@ -127,6 +127,18 @@ def test_long_lists_lie_in_chunks(tmp_path: Path) -> None:
     assert list(open_tree(path).metadata["layers"]) == ["input", "conv"]
 
 
+def test_a_layer_without_weights_gets_none_of_a_layer_below_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv1", b"conv1/conv"]
+        file.create_group("conv1").attrs["weight_names"] = []
+        inner = file.create_group("conv1/conv")
+        inner.attrs["weight_names"] = [b"kernel:0"]
+        inner["kernel:0"] = np.ones((3, 3), "float32")
+    layers = open_tree(path).metadata["layers"]
+    assert layers == {"conv1": [], "conv1/conv": ["conv1/conv/kernel:0"]}
+
+
 def test_a_bomb_in_a_zip(tmp_path: Path) -> None:
     config, _ = small()
     zeros = [("kernel", np.zeros((1, 1, 1000, 10000), "float32"))]

@@ -117,12 +117,15 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
 
 
 def _of_layer(file: Hdf5, path: Path, group: str, layer: str) -> Mapping[str, TensorRef]:
-    """Return the weights that a layer lists, in its order."""
+    """Return the weights that a layer lists, in its order.
+
+    Below its group lie those of other layers, too: of ``a/b`` in that of ``a``.
+    """
     found, listed = file.datasets(group), file.texts(group, "weight_names")
     _require(listed is not None or not found, path, f"{layer}/weight_names")
     for name in listed or ():
         _require(name in found, path, f"{layer}/{name}")
-    return {name: found[name] for name in listed or found}
+    return {name: found[name] for name in listed or ()}
 
 
 def _require(there: bool, path: Path, name: str) -> None:

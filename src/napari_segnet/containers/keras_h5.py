@@ -122,7 +122,11 @@ def _of_layer(file: Hdf5, path: Path, group: str, layer: str) -> Mapping[str, Te
     Below its group lie those of other layers, too: of ``a/b`` in that of ``a``.
     """
     found, listed = file.datasets(group), file.texts(group, "weight_names")
-    _require(listed is not None or not found, path, f"{layer}/weight_names")
+    if listed is None and found:
+        raise BrokenWeightsError(
+            f"{path.name} is damaged: its layer {layer[:80]!r} does not say which weights it has. "
+            "Download or copy it again."
+        )
     for name in listed or ():
         _require(name in found, path, f"{layer}/{name}")
     return {name: found[name] for name in listed or ()}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers._tiff_pixels import grid
@@ -130,6 +129,8 @@ def require_coding(path: Path, page: Any) -> None:
 
 def _unread_compression(page: Any) -> str | None:
     """Return the name of a compression that has no decoder, or None."""
+    import tifffile
+
     try:
         tifffile.TIFF.DECOMPRESSORS[int(page.compression)]
     except KeyError:

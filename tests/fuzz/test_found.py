@@ -3074,6 +3074,24 @@ def test_pixels_in_pieces_and_then_others(tmp_path: Path) -> None:
         open_image(path)
 
 
+def test_pieces_of_pixels_that_are_shorter_than_they_say(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    from support import dicoms
+
+    pixels = np.arange(12, dtype="u2").reshape(3, 4)
+    one = dicoms.slice_of(pixels)
+    one.compress(pydicom.uid.RLELossless)
+    path = dicoms.save(one, tmp_path / "a.dcm")
+    data = path.read_bytes()
+    assert data.endswith(b"\xfe\xff\xdd\xe0" + bytes(4))
+    path.write_bytes(data[:-8])  # as some writers do
+    assert np.array_equal(np.asarray(open_image(path).data), pixels)
+    for lost in (4, 8, 10):
+        path.write_bytes(data[: -8 - lost] + data[-8:])
+        with pytest.raises(ImageError, match="do not end where they say"):
+            open_image(path)
+
+
 def test_a_length_of_npy_that_is_true(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((2, 1), "f4"))
     data = (tmp_path / "a.npy").read_bytes()

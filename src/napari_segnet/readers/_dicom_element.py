@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -17,6 +18,8 @@ TAG = {"little": b"\xe0\x7f\x10\x00", "big": b"\x7f\xe0\x00\x10"}
 GROUPS = (b"\xe0\x7f", b"\x7f\xe0")
 PIECE = b"\xfe\xff\x00\xe0"
 """How a piece of packed pixels begins; they are little-endian."""
+END = b"\xfe\xff\xdd\xe0"
+"""What stands behind the last piece."""
 LEAST = 8
 """Bytes of the shortest element; fewer at the end of a file are none."""
 
@@ -67,7 +70,7 @@ def require_pixels(path: Path, file: BinaryIO, header: Any, *, is_packed: bool) 
             "again."
         )
     file.seek(start + place.stop + (0 if length == UNDEFINED else length))
-    behind = _number(_behind(file, in_pieces=length == UNDEFINED), order)
+    behind = _number(_behind(path, file, in_pieces=length == UNDEFINED), order)
     if 0 < behind <= _number(TAG[order], order):
         raise ImageError(
             f"{path.name} is damaged: behind its pixels stands what belongs before them. Copy or "
@@ -81,9 +84,24 @@ def _number(tag: bytes, order: Literal["little", "big"]) -> int:
     return int.from_bytes(tag[:2], order) << 16 | int.from_bytes(tag[2:], order)
 
 
-def _behind(file: BinaryIO, *, in_pieces: bool) -> bytes:
+def _behind(path: Path, file: BinaryIO, *, in_pieces: bool) -> bytes:
     """Return the tag of the element that follows; nothing where there is none."""
-    while in_pieces and (head := file.read(LEAST))[:4] == PIECE:
-        file.seek(int.from_bytes(head[4:], "little"), 1)
+    if in_pieces:
+        while (head := file.read(LEAST))[:4] == PIECE:
+            file.seek(int.from_bytes(head[4:], "little"), 1)
+        if head[:4] != END and (head or not _ends_there(file)):
+            raise ImageError(
+                f"{path.name} is damaged: the pieces of its pixels do not end where they say. Copy "
+                "or export it again."
+            )
     head = file.read(LEAST)
     return head[:4] if len(head) == LEAST else b""
+
+
+def _ends_there(file: BinaryIO) -> bool:
+    """Tell if a file ends with its last piece, as some writers do, and this is no cut one."""
+    here = file.tell()
+    if here != file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-LEAST, os.SEEK_END)
+    return file.read(LEAST)[:4] != END

@@ -1210,14 +1210,7 @@ class Asking(torch.nn.Module):
 def test_results_of_operations_have_types(
     old: bytes, new: bytes, says: str, tmp_path: Path
 ) -> None:
-    made = io.BytesIO()
-    torch.jit.save(torch.jit.script(Asking()), made)
-    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
-    path = write(tmp_path / "b.pt", made, old, new)
-    with pytest.raises(RuntimeError):
-        torch.jit.load(path)
-    with pytest.raises(BrokenWeightsError, match=says):
-        open_tree(path)
+    refuse_alike(Asking(), old, new, says, tmp_path)
 
 
 def test_the_value_without_another_is_none_of_an_operation(tmp_path: Path) -> None:
@@ -1317,6 +1310,18 @@ def test_values_that_no_operation_takes(name: str, given: list[str], named: dict
 
     with pytest.raises(ValueError, match="takes no"):
         called(name, list(map(made, given)), {key: made(one) for key, one in named.items()})
+
+
+def refuse_alike(module: torch.nn.Module, old: bytes, new: bytes, says: str, folder: Path) -> None:
+    """Open a scripted module, and refuse it as PyTorch does once its code is changed."""
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(module), made)
+    assert open_tree(write(folder / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(folder / "b.pt", made, old, new)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
 
 
 def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:
@@ -2938,31 +2943,20 @@ class Walking(torch.nn.Module):
     ],
 )
 def test_what_values_of_torchscript_have(old: bytes, new: bytes, says: str, tmp_path: Path) -> None:
-    made = io.BytesIO()
-    torch.jit.save(torch.jit.script(Walking()), made)
-    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
-    path = write(tmp_path / "b.pt", made, old, new)
-    with pytest.raises(RuntimeError):
-        torch.jit.load(path)
-    with pytest.raises(BrokenWeightsError, match=says):
-        open_tree(path)
+    refuse_alike(Walking(), old, new, says, tmp_path)
 
 
 def test_code_of_torchscript_whose_last_line_does_not_end(tmp_path: Path) -> None:
     made = io.BytesIO()
     torch.jit.save(torch.jit.script(Walking()), made)
-    old = zipfile.ZipFile(made)
-    new = io.BytesIO()
-    with zipfile.ZipFile(new, "w") as file:
-        for name in old.namelist():
-            data = old.read(name)
-            code = name.endswith(".py")
-            file.writestr(name, data.rstrip(b"\n") + b"\n  more : int" if code else data)
-    (tmp_path / "a.pt").write_bytes(new.getvalue())
+    with zipfile.ZipFile(made) as old:
+        parts = [(name, old.read(name)) for name in old.namelist()]
+    cut = [(name, data + b"  more : int" * name.endswith(".py")) for name, data in parts]
+    path = packed(tmp_path / "a.pt", cut)
     with pytest.raises(RuntimeError):
-        torch.jit.load(tmp_path / "a.pt")
+        torch.jit.load(path)
     with pytest.raises(BrokenWeightsError, match="last line does not end"):
-        open_tree(tmp_path / "a.pt")
+        open_tree(path)
 
 
 def test_values_of_loops_that_pytorch_turns(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
     python scripts/ship_nuclei.py runs/nuclei.safetensors DATA [--note TEXT]
 
 The label settings that the card advises were chosen on the held-out tenth of the training
-images; the scores are those on the ``val`` split, which nothing was chosen on.
+images; the scores are those on the ``val`` split, which nothing was chosen on: of fluorescence, or
+of stained tissue and bright field where the network inverts images by itself.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ images of the ``train`` split."""
 ADVICE = {"threshold": 0.5, "seed_threshold": 0.15, "min_size_px": 20}
 
 
-def scores(checkpoint: Checkpoint, root: Path) -> Scores:
-    """Return the pooled scores on the fluorescence images of the ``val`` split."""
+def scores(checkpoint: Checkpoint, root: Path, kinds: tuple[str, ...]) -> Scores:
+    """Return the pooled scores on the images of some kinds of the ``val`` split."""
     with (root / "index.csv").open(newline="") as file:
         rows = [
             row["name"]
             for row in csv.DictReader(file)
-            if row["split"] == "val" and row["kind"] == "fluorescence"
+            if row["split"] == "val" and row["kind"] in kinds
         ]
     pairs = []
     for name in rows:
@@ -59,17 +60,21 @@ def main() -> None:
     args = parser.parse_args()
     trained = identify(args.weights)
     module = load(trained, "cpu").module
-    target = MODELS / "nuclei.safetensors"
-    card = {**trained.card, "label": ADVICE, "object_px": OBJECT_PX}
+    target = MODELS / f"{trained.card['name']}.safetensors"
+    dark = trained.card.get("invert") == "yes"
+    kinds = ("histology", "brightfield") if dark else ("fluorescence",)
+    card = {**trained.card, "label": ADVICE}
+    if not dark:
+        card["object_px"] = OBJECT_PX
     if args.note:
         card["note"] = args.note
     shipped = SegnetUNet().save(module, dataclasses.replace(trained, card=card), target)
-    found = scores(shipped, args.data)
+    found = scores(shipped, args.data, kinds)
     figures = {
         name: round(getattr(found, name), 4)
         for name in ("ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice")
     }
-    on = f"{found.to_json()['n_true']} nuclei of BBBC038v1, fluorescence, val split"
+    on = f"{found.to_json()['n_true']} nuclei of BBBC038v1, {' and '.join(kinds)}, val split"
     card["scores"] = {**figures, "on": on}
     SegnetUNet().save(module, dataclasses.replace(trained, card=card), target)
     print(figures, on)

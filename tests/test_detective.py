@@ -24,7 +24,7 @@ from napari_segnet.detective import (
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
-from napari_segnet.inference import LabelSettings, PredictSettings, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, predict, segment
 from napari_segnet.overlay import LINE, ON_BRIGHT
 from napari_segnet.progress import run
 from napari_segnet.samples import nuclei_2d
@@ -198,13 +198,27 @@ def test_too_much_or_nothing_raises_a_doubt(share, how, doubt):
         class_names=(),
         origin=Origin(checkpoint={}, image={}, predict={}),
     )
-    checkpoint = identify(weights_path("nuclei"))
-    told = light_dark_suggestion(checkpoint, PredictSettings(**how), made)
-    assert told.startswith(doubt) if doubt else told == ""
-    assert (
-        light_dark_suggestion(checkpoint, PredictSettings(), replace(made, kind="semantic")) == ""
-    )
-    assert light_dark_suggestion(replace(checkpoint, channels=3), PredictSettings(), made) == ""
+    checkpoint, image = identify(weights_path("nuclei")), nuclei_2d()
+
+    def told(checkpoint=checkpoint, how=how, made=made):
+        return run(light_dark_suggestion(checkpoint, image, PredictSettings(**how), made))
+
+    assert told().startswith(doubt) if doubt else told() == ""
+    assert told(how={}, made=replace(made, kind="semantic")) == ""
+    assert told(replace(checkpoint, channels=3), how={}) == ""
+
+
+def test_layers_that_see_something_else_raise_a_doubt():
+    bright = nuclei_2d()
+    dark = replace(bright, data=bright.data.max() - np.asarray(bright.data))
+    network = identify(weights_path("nuclei"))
+    made = run(segment(network, bright, PredictSettings(device="cpu")))
+
+    def told(image, **how):
+        return run(light_dark_suggestion(network, image, PredictSettings(**how), made))
+
+    assert told(dark).startswith("With light and dark exchanged, this image is far more like")
+    assert told(bright) == told(dark, invert="no") == ""
 
 
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):

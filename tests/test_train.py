@@ -41,7 +41,10 @@ from napari_segnet.errors import (
     SettingsError,
 )
 from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.find import likeness
+from napari_segnet.plan import PredictSettings, way_of
 from napari_segnet.progress import run
+from napari_segnet.readers import open_image
 from napari_segnet.train import (
     TrainSettings,
     _learner,
@@ -187,6 +190,21 @@ def test_trusted_pixels_do_teach(tmp_path):
     assert not same_tensors(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
 
 
+@pytest.mark.trains
+def test_norms_remember_the_images_and_not_how_they_were_changed(tmp_path):
+    """Images of the training count as like it, though no crop looked like them."""
+    data, out = (
+        dataset_of(tmp_path / "d", count=2, held_out=0, shape=(64, 64)),
+        tmp_path / "n.safetensors",
+    )
+    settings = replace(STILL, crop_px=64, gain=4.0, noise=3.0, batch_size=4)
+    network = run(train(fresh(out), data, out, settings))
+    image = open_image(data.samples[0].image)
+    way = way_of(network, image, PredictSettings())
+    assert run(likeness(network, image, way)).score < 0.05
+    assert run(likeness(network, image, replace(way, invert="yes"))).score > 0.05
+
+
 # ---- What is reported and written ----
 
 
@@ -199,6 +217,7 @@ def test_reports_and_the_card(tmp_path):
         *(("sample", 1, 2), ("sample", 2, 2), ("sample", 1, 1)),
         *(("step", 1, 4), ("step", 2, 4), ("epoch", 1, 2)),
         *(("step", 3, 4), ("step", 4, 4), ("epoch", 2, 2)),
+        ("statistics of the layers", 0, 0),
     ]
     assert set(epochs(reports)[0]) == {"train_loss", "val_loss", "val_dice", "val_ap50"}
     assert result == identify(out)
@@ -263,7 +282,8 @@ def test_held_out_crops_are_the_same_after_every_epoch(tmp_path):
 
 
 @pytest.mark.trains
-def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path):
+def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
     data = dataset_of(tmp_path / "d")
     parent = tmp_path / "parent.safetensors"
     card = {"title": "Nuclei", "scores": {"ap50": 0.8}, "label": {"threshold": 0.4}}
@@ -708,6 +728,7 @@ def test_every_way_learns_repeats_and_resumes(how, tmp_path):
 @pytest.mark.trains
 def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     """The scores are given: best in round 2, then worse; patience ends it after round 4."""
+    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
     given = iter([0.5, 0.9, 0.7, 0.6, 0.9])  # the last is of what is kept
     monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
     monkeypatch.setattr(sys.modules["napari_segnet.train._train"], "look", lambda *_: ((), None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,14 +20,7 @@ from torchvision.transforms.v2 import functional as vision
 from napari_segnet.answers import answer_of
 from napari_segnet.answers.objective import Crop
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import (
-    Sample,
-    as_classes,
-    as_objects,
-    classes_of,
-    read_labels,
-    usable,
-)
+from napari_segnet.dataset import Sample, as_classes, as_objects, classes_of, read_labels, usable
 from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.plan import PredictSettings
@@ -149,6 +143,12 @@ class Crops:
                 self._diameters += pair.diameters_px(self._network.ndim)
             yield ""
         self._useful, self.objects = useful, len(self._diameters)
+
+    def unchanged(self) -> Crops:
+        """Return what draws the same samples as they are, wherever they are trusted."""
+        other = copy.copy(self)  # with the samples that are kept in memory
+        other._change = Augmentation(on_objects=0)
+        return other
 
     def draw(self, rng: np.random.Generator, sample: int | None = None) -> Crop:
         """Return one random crop, of the useful sample of that number or of a random one."""

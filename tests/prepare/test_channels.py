@@ -137,6 +137,14 @@ def test_inverted_is_the_largest_number_minus_the_value() -> None:
         np.testing.assert_array_equal(block[0, 0], np.asarray(white, dtype) - flat.data)
 
 
+@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i2", "i4", "i8", "u8"])
+def test_whole_numbers_are_inverted_without_overflow(dtype: str) -> None:
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    flat = Image(data=np.array([[low, low + 5], [high - 3, high]], dtype), axes="yx")
+    block = map_channels(flat, 1, invert=True).read(flat)
+    assert [int(value) for value in block.ravel()] == [high - low, high - low - 5, 3, 0]
+
+
 def test_inverted_twice_is_as_it_was() -> None:
     flat = image(2)
     assert map_channels(flat, 2, "inverted-1,0", invert=True).channels == (1, "inverted-0")

@@ -35,6 +35,8 @@ class Answered:
         The image.
     prediction : Prediction or None
         What the network says of it, until it is taken: nobody else holds it then.
+    settings : PredictSettings
+        How the network was run; none is left to be found.
     like : Likeness or None
         How like those of the training it is.
     begun : float
@@ -45,6 +47,7 @@ class Answered:
 
     image: Image
     prediction: Prediction | None
+    settings: PredictSettings
     like: Likeness | None
     begun: float
     stamps: list[list[int] | None]
@@ -111,7 +114,14 @@ def answered(
     kept = kept_place(plan, stem)
     with said_if_kept(kept):
         prediction = yield from predict(plan.checkpoint, image, settled, kept)
-    return Answered(image=image, prediction=prediction, like=like, begun=begun, stamps=stamps)
+    return Answered(
+        image=image,
+        prediction=prediction,
+        settings=settled.settings,
+        like=like,
+        begun=begun,
+        stamps=stamps,
+    )
 
 
 def _others(plan: Plan, stem: str) -> list[Image]:
@@ -174,11 +184,14 @@ def _finished(
         image=image,
         zarr=plan.zarr,
     )
-    return _done(plan, path, made, files, made_of)
+    return (yield from _done(plan, path, made, files, made_of))
 
 
-def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of: Answered) -> Done:
+def _done(
+    plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of: Answered
+) -> Generator[Progress, None, Done]:
     from napari_segnet.detective import light_dark_suggestion
+    from napari_segnet.plan.input import inverted
     from napari_segnet.readers import named
 
     seconds, like = time.perf_counter() - made_of.begun, made_of.like
@@ -186,8 +199,10 @@ def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of
     what = {("instance", 1): "object", ("instance", 0): "objects", ("semantic", 1): "class"}
     noun = what.get((made.kind, int(count == 1)), "classes")
     notes = made.origin.notes
-    if suggestion := light_dark_suggestion(plan.checkpoint, plan.predict, made):
-        notes = (*notes, f"{suggestion} For those, add --set invert=yes.")
+    steps = light_dark_suggestion(plan.checkpoint, made_of.image, made_of.settings, made)
+    if suggestion := (yield from steps):
+        other = "no" if inverted(plan.checkpoint, made_of.settings) else "yes"
+        notes = (*notes, f"{suggestion} For those, add --set invert={other}.")
     line = {
         "image": named(path),
         "files": [str(file) for file in files],

@@ -230,6 +230,10 @@ def _read(
         block = _luminance(colours) if plain == LUMINANCE else _stain(colours, plain)
     if plain == channel:
         return block
+    if block.dtype.kind in "ui":
+        # Of a signed type with negative numbers the result needs the sign's bit as well.
+        whole: npt.NDArray[Any] = np.subtract(np.iinfo(block.dtype).max, block)
+        return whole.view(f"u{block.dtype.itemsize}")
     white = 0 if plain in STAINS else _white(image.dtype)
     inverted: npt.NDArray[Any] = np.subtract(block.dtype.type(white), block)
     return inverted

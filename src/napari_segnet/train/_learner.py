@@ -6,7 +6,7 @@ import copy
 import math
 import pickle
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.train._begin import Start
 from napari_segnet.train._channels_last import channels_last, has_dilation
 from napari_segnet.train._optimise import autocast_dtype, frozen, highest_rate, optimiser, schedule
+from napari_segnet.train._statistics import RestatedNorms
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import damaged_state
 
@@ -240,6 +241,24 @@ class Learner:
             self._average.load_state_dict(new)
             return Settled(others, COST)
         return Settled(others, UNPROVEN if self._anchor.share else "")
+
+    @torch.no_grad()
+    def restate(self, drawn: Iterator[list[Crop]]) -> None:
+        """Let the norms remember batches of unchanged crops; the answers stay the same."""
+        learned = dict(self._module.named_modules())
+        norms = RestatedNorms(
+            norm
+            for name, norm in self._average.named_modules()
+            if all(weight.requires_grad for weight in learned[name].parameters(recurse=False))
+        )
+        if not len(norms):
+            return
+        for crops in drawn:
+            check_cancelled()
+            with norms.batch():
+                for crop in crops:
+                    self.predict(crop)
+        norms.settle()
 
     def result(self) -> nn.Module:
         """Return the running average, or what was settled on, on the CPU."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -44,6 +44,8 @@ OWN_FILE = (
 )
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
+UNCHANGED = 64
+"""Crops of which the norms remember the statistics."""
 
 
 @job
@@ -182,6 +184,8 @@ def _trained(
             shown=seen,
         )
     scores = yield from _settled(learner, target, held, scores)
+    yield Progress(what="statistics of the layers")
+    learner.restate(_unchanged(crops, settings))
     card = _card(target, parent, dataset, settings, scores, crops.object_px)
     written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
     for note in written.notes:
@@ -358,6 +362,13 @@ def _held_out_crops(
     rng, size = np.random.default_rng(0), settings.batch_size
     drawn = [crops.draw(rng, sample=i) for i in range(min(len(crops), MOST_BATCHES * size))]
     return [drawn[i : i + size] for i in range(0, len(drawn), size)]
+
+
+def _unchanged(crops: Crops, settings: TrainSettings) -> Iterator[list[Crop]]:
+    """Yield batches of crops as they are."""
+    rng, crops = np.random.default_rng(settings.seed), crops.unchanged()
+    for _ in range(max(1, UNCHANGED // settings.batch_size)):
+        yield [crops.draw(rng) for _ in range(settings.batch_size)]
 
 
 def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:

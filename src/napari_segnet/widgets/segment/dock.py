@@ -277,8 +277,8 @@ class SegmentDock(SegmentForm):
             return
         self.shown.show_answer(asked, made)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
-        if suggestion := self.session.light_dark_suggestion(asked, made):
-            self.message.offer(suggestion, "Try light and dark", TRY_INPUTS)
+        if made.suggestion:
+            self.message.offer(made.suggestion, "Try light and dark", TRY_INPUTS)
 
     def _act(self, act: str) -> None:
         """Do what a message has offered."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from napari_segnet import cache
 from napari_segnet.answers import maps_of
 from napari_segnet.checkpoint import Checkpoint, Output
+from napari_segnet.detective import light_dark_suggestion
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.plan import Settled
@@ -35,12 +36,15 @@ class Answer:
         Groups of map channels; empty for instance networks.
     settings : LabelSettings
         What ``auto`` came to.
+    suggestion : str
+        Why light and dark of the image may be the wrong way round; empty where nothing is odd.
     """
 
     key: str
     segmentation: Segmentation
     outputs: tuple[Output, ...]
     settings: LabelSettings
+    suggestion: str = ""
 
 
 @job
@@ -68,7 +72,14 @@ def answer(
         prediction = yield from steps
     key = cache.predictions.remember(prediction)
     made = yield from label(prediction, labels)
-    return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
+    used = settings.settings if isinstance(settings, Settled) else settings
+    return Answer(
+        key=key,
+        segmentation=made,
+        outputs=_outputs(prediction),
+        settings=_used(made),
+        suggestion=(yield from light_dark_suggestion(checkpoint, image, used, made)),
+    )
 
 
 @job

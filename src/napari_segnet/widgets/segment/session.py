@@ -15,7 +15,6 @@ from napari_segnet import cache
 from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.detective import light_dark_suggestion
 from napari_segnet.errors import SegnetError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
@@ -102,10 +101,6 @@ class SegmentSession:
         """Return what was asked for; nothing is asked for any more."""
         asked, self.asked = self.asked, None
         return asked
-
-    def light_dark_suggestion(self, asked: RunRequest, made: Answer) -> str:
-        """Return why light and dark may be the wrong way round; empty where they are not."""
-        return light_dark_suggestion(asked.checkpoint, asked.predict, made.segmentation)
 
     def remember(self, key: str, request: RunRequest) -> None:
         """Remember what an answer was made of."""

@@ -17,9 +17,11 @@ from napari_segnet.errors import OutputError
 from napari_segnet.journal import summary
 from napari_segnet.journal._format import HEAD, MAGIC
 from napari_segnet.readers import open_image
+from napari_segnet.review import State
 from napari_segnet.widgets.recovery.dialogs import CloseQuestion, RecoveryBar, save_labels
 from napari_segnet.widgets.recovery.journal_folder import saved_in, unsaved_acts
 from napari_segnet.widgets.recovery.recorder import keep_journal, left_behind
+from napari_segnet.widgets.recovery.reviews import reviews
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +89,23 @@ def test_what_napari_has_saved_is_not_offered_nor_asked_for(viewer, folder, tmp_
     assert [2] == [offer.acts for offer in left_behind(folder)]
     file.unlink()
     assert list(left_behind(folder))
+
+
+def test_review_marks_are_in_no_file_of_napari(viewer, folder, tmp_path):
+    keeper, layer = corrected(viewer)
+    seen = reviews(viewer)
+    seen.change(layer, seen.of(layer).with_state([30], State.WRONG))
+    viewer.layers.selection.active = layer
+    viewer.layers.save(str(tmp_path / "mine.tif"), selected=True)
+    assert keeper.unsaved() == [layer] and keeper.acts(layer) == 1
+    bar = reopened(viewer)
+    assert "were found: 1 correction since they were saved to mine.tif" in bar.text.text()
+    press(bar, "segnet_recover")
+    again = viewer.layers["nuclei"]
+    assert seen.of(again).state(30) == State.WRONG
+    viewer.layers.selection.active = again
+    viewer.layers.save(str(tmp_path / "again.tif"), selected=True)
+    assert keeper.acts(again) == 1, "it is known after a crash, too"
 
 
 @pytest.mark.parametrize("name", ["mine.svg", "mine.pgm"])

@@ -105,6 +105,8 @@ class Recorded:
         journal = self._begin_if_first()
         patch = self._patch(known)
         if patch or first:  # the beginning of a journal holds what is known already
+            self._about["marks"] = self._marks + 1
+            patch += self._patch(known)
             journal.act(partial(Act, what=what, at=time.time(), patch=patch))
             self.acts += 1
 
@@ -114,10 +116,20 @@ class Recorded:
         if patch and self.journal is not None:
             self.journal.document(patch)
 
+    @property
+    def _marks(self) -> int:
+        """How many acts changed no pixels, but the review."""
+        return int(self._about.get("marks", 0))
+
     def saved_to(self, path: Path) -> None:
-        """Write that a file holds all acts so far: they are not offered after a crash."""
+        """Write that a file holds all strokes so far: they are not offered after a crash.
+
+        Acts of the review still are: a file of labels holds none.
+        """
         if self.journal is not None:
-            self._saved_acts, self.acts = self._saved_acts + self.acts, 0
+            acts = self._saved_acts + self.acts
+            self.acts = min(acts, self._marks)
+            self._saved_acts = acts - self.acts
             self._about["saved"] = saved_in(path, self._saved_acts)
             self._write_document()
 
@@ -277,6 +289,7 @@ class Recorded:
 
 OWN = {
     *("keys", "labels_keys", "image", "image_digest", "pixels", "acts before", "last act", "saved"),
+    "marks",
 }
 """Of a journal's document: what is not read from the layer."""
 TABLE = {"features", "rows"}

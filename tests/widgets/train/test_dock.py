@@ -208,9 +208,13 @@ def test_a_held_out_crop_is_shown_beside_what_is_there_while_it_learns(
         *("learning · image", "learning · labels now", "learning · truth")
     ]
     assert all(layer.visible and layer.translate[1] > 40 for layer in tops)
+    click(qtbot, dock.look)
+    dock.viewer.scene.camera.zoom *= 2  # the user looks at something else now
+    moved = dock.viewer.scene.camera.zoom
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.run_box.stop)
     assert dock.viewer.layers[-1] is mine and not dock.viewer.layers[0].visible
+    assert dock.viewer.scene.camera.zoom == moved
 
 
 @pytest.mark.long

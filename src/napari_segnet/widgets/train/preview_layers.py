@@ -42,6 +42,7 @@ class LearningLayers:
         self._viewer = viewer
         self._layers: dict[str, Any] = {}
         self._looked_from: tuple[Any, float] | None = None
+        self._looked_at: tuple[Any, float] | None = None
         self._is_away = False
 
     def show(self, seen: Look) -> None:
@@ -64,6 +65,8 @@ class LearningLayers:
     def put_away(self) -> None:
         """Hide the layers below all others; the view goes back to where it was.
 
+        It stays where the user has moved it since.
+
         They are not removed: where an image and labels have left napari 0.9 (vispy 0.17), the
         next layers that are added can end the program on the OpenGL of Mesa.
         """
@@ -77,9 +80,9 @@ class LearningLayers:
             layer.translate = np.zeros(layer.ndim)
         layers.selection = chosen
         self._is_away = True
-        if self._looked_from is not None:
+        if self._looked_from is not None and (camera.center, camera.zoom) == self._looked_at:
             camera.center, camera.zoom = self._looked_from
-            self._looked_from = None
+        self._looked_from = None
 
     def _bring_back(self) -> None:
         """Show the layers above all others, to the right of them."""
@@ -99,6 +102,7 @@ class LearningLayers:
         if layer is not None and layer in self._viewer.layers:
             self._looked_from = self._looked_from or (camera.center, camera.zoom)
             look_at(self._viewer, layer, tuple(slice(0, n) for n in layer.data.shape))
+            self._looked_at = (camera.center, camera.zoom)
 
     def _fits(self, seen: Look) -> bool:
         there = all(layer in self._viewer.layers for layer in self._layers.values())

@@ -15,14 +15,15 @@ from napari_segnet.errors import WeightsError
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
-    for name in ("nuclei.safetensors", "cells.safetensors", "notes.txt"):
-        (tmp_path / name).touch()
+    for name in ("nuclei-dark", "nuclei", "cells"):
+        (tmp_path / f"{name}.safetensors").touch()
+    (tmp_path / "notes.txt").touch()
     monkeypatch.setattr(builtin, "MODELS", tmp_path)
     return tmp_path
 
 
 def test_every_safetensors_file_is_one(shelf):
-    assert list(builtin_models()) == ["cells", "nuclei"]
+    assert list(builtin_models()) == ["cells", "nuclei", "nuclei-dark"]
     assert builtin_models()["cells"] == shelf / "cells.safetensors"
 
 

@@ -16,7 +16,7 @@ MODELS = Path(__file__).parent / "models"
 
 def builtin_models() -> dict[str, Path]:
     """Return the networks that ship with the package, by name."""
-    return {path.stem: path for path in sorted(MODELS.glob("*.safetensors"))}
+    return dict(sorted((path.stem, path) for path in MODELS.glob("*.safetensors")))
 
 
 def weights_path(name: str | Path) -> Path:

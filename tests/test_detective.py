@@ -221,6 +221,14 @@ def test_layers_that_see_something_else_raise_a_doubt():
     assert told(bright) == told(dark, invert="no") == ""
 
 
+def test_a_network_that_inverts_is_told_of_bright_objects():
+    network = identify(weights_path("nuclei-dark"))
+    bright = nuclei_2d()
+    made = run(segment(network, bright, PredictSettings(device="cpu")))
+    told = run(light_dark_suggestion(network, bright, PredictSettings(), made))
+    assert told.endswith("the objects are bright where the network looks for dark ones.")
+
+
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):
     image = Image(data=np.zeros((40, 40, 3), np.uint8), axes="yxc", rgb=True)
     with pytest.raises(MismatchError, match="takes 3 channels, so light and dark cannot"):

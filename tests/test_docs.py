@@ -26,7 +26,7 @@ from support.networks import Milesial, calibrate
 
 import napari_segnet
 from napari_segnet.__main__ import main
-from napari_segnet.builtin import weights_path
+from napari_segnet.builtin import builtin_models, weights_path
 from napari_segnet.commands import COMMANDS, demo
 from napari_segnet.commands._plan import BUILT_IN, checked_settings
 from napari_segnet.commands._wishes import sort_wishes
@@ -318,16 +318,17 @@ def test_what_the_readme_shows_of_inspect_is_printed(workplace, capsys):
     assert set(lines) - set(capsys.readouterr().out.splitlines()) == set()
 
 
-def test_the_readme_tells_the_scores_of_the_built_in_network():
-    card = identify(weights_path("nuclei")).card
-    text = section("README.md", "The built-in network")
-    (row,) = re.findall(r"^\| (0\..*) \|$", text, re.M)
+@pytest.mark.parametrize("name", builtin_models())
+def test_the_readme_tells_the_scores_of_the_built_in_networks(name):
+    card = identify(weights_path(name)).card
+    text = section("README.md", "The built-in networks")
+    (row,) = re.findall(rf"^\| `{name}` \| (0\..*) \|$", text, re.M)
     names = ("ap50", "ap75", "ap", "f1_50", "pq", "dice")
     assert [card["scores"][name] for name in names] == [float(cell) for cell in row.split(" | ")]
-    assert card["scores"]["on"].split()[0] in text
-    minutes = re.search(r"about (\d+) minutes", card["note"])
+    assert f"({card['scores']['on'].split()[0]} nuclei)" in text
+    minutes = re.search(r"(\d+) minutes", card["note"])
     assert minutes is not None
-    assert minutes[0] in text
+    assert minutes[0] in " ".join(text.split())
 
 
 def test_files_that_a_page_names_exist():

@@ -23,7 +23,7 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, with_one_engine
 from napari_segnet.overlay import overlay
 from napari_segnet.plan import way_of
-from napari_segnet.plan.input import scale_of
+from napari_segnet.plan.input import inverted, scale_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.steps.components import connected
@@ -46,7 +46,7 @@ FAR_LESS = 0.6
 on 93 images of the training part of BBBC038v1. Of others, of its validation part and first test
 stage, the network ``nuclei`` is told to exchange them for 21 of 24 with dark nuclei, and for none
 of 93 of fluorescence."""
-PERHAPS_DARK = "Perhaps the objects are dark where the network looks for bright ones."
+PERHAPS = "Perhaps the objects are {} where the network looks for {} ones."
 DRAWN_PX = 128
 """Of the middle, which is shown: some ten cells, each large enough to be judged."""
 MOST_EDGE_PX = 768
@@ -207,11 +207,13 @@ def light_dark_suggestion(
     left_open = (settings.invert, settings.channels) == ("auto", "auto")
     if checkpoint.channels != 1 or made.kind != "instance" or not left_open:
         return ""
+    words = ("bright", "dark") if inverted(checkpoint, settings) else ("dark", "bright")
+    perhaps = PERHAPS.format(*words)
     covered = float(np.count_nonzero(made.labels)) / max(made.labels.size, 1)
     if not covered:
-        return f"Nothing was found. {PERHAPS_DARK}"
+        return f"Nothing was found. {perhaps}"
     if covered > MOST_COVERED:
-        return f"Objects cover {covered:.0%} of the image. {PERHAPS_DARK}"
+        return f"Objects cover {covered:.0%} of the image. {perhaps}"
     way = way_of(checkpoint, image, settings)
     as_run = yield from likeness(checkpoint, image, way)
     if as_run is None or as_run.score <= as_run.limit:
@@ -222,7 +224,7 @@ def light_dark_suggestion(
         return ""
     return (
         "With light and dark exchanged, this image is far more like the training images of the "
-        f"network ({exchanged.score:.2g} instead of {as_run.score:.2g}). {PERHAPS_DARK}"
+        f"network ({exchanged.score:.2g} instead of {as_run.score:.2g}). {perhaps}"
     )
 
 

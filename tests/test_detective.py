@@ -217,7 +217,9 @@ def test_layers_that_see_something_else_raise_a_doubt():
     def told(image, **how):
         return run(light_dark_suggestion(network, image, PredictSettings(**how), made))
 
-    assert told(dark).startswith("With light and dark exchanged, this image is far more like")
+    said = told(dark)
+    assert said.startswith("With light and dark exchanged, this image is far more like")
+    assert said.endswith("The built-in network nuclei-dark was trained on images like this one.")
     assert told(bright) == told(dark, invert="no") == ""
 
 
@@ -226,7 +228,8 @@ def test_a_network_that_inverts_is_told_of_bright_objects():
     bright = nuclei_2d()
     made = run(segment(network, bright, PredictSettings(device="cpu")))
     told = run(light_dark_suggestion(network, bright, PredictSettings(), made))
-    assert told.endswith("the objects are bright where the network looks for dark ones.")
+    assert "the objects are bright where the network looks for dark ones. The built-in" in told
+    assert told.endswith("network nuclei was trained on images like this one.")
 
 
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.find import likeness
@@ -25,6 +26,7 @@ from napari_segnet.overlay import overlay
 from napari_segnet.plan import way_of
 from napari_segnet.plan.input import inverted, scale_of
 from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.recognition import identify
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import count_pixels
@@ -225,7 +227,22 @@ def light_dark_suggestion(
     return (
         "With light and dark exchanged, this image is far more like the training images of the "
         f"network ({exchanged.score:.2g} instead of {as_run.score:.2g}). {perhaps}"
+        + (yield from _of_such_images(checkpoint, image, settings))
     )
+
+
+def _of_such_images(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+) -> Generator[Progress, None, str]:
+    """Name the other built-in network that an image is like the training of, if there is one."""
+    shipped = builtin_models()
+    for name, path in shipped.items() if checkpoint.path in shipped.values() else ():
+        if path != checkpoint.path:
+            other = identify(path)
+            like = yield from likeness(other, image, way_of(other, image, settings))
+            if like is not None and not like.unlike:
+                return f" The built-in network {name} was trained on images like this one."
+    return ""
 
 
 @job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -112,3 +113,30 @@ def test_a_norm_before_each_convolution_stays_there() -> None:
         shapes[f"a.{name}.bias"] = (8,)
     layers = stored_layers(shapes)
     assert with_norms_behind(layers) == layers
+
+
+class NumberedOn(nn.Module):
+    """Steps up are registered between the blocks of the encoder and those of the decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (1, 4, 8, 16)
+        for at, (a, b) in enumerate(pairwise(widths), 1):
+            self.add_module(f"conv{at}", double(a, b))
+        for at, (a, b) in enumerate(pairwise(widths[:0:-1]), 1):
+            self.add_module(f"up{at}", nn.Conv2d(a, b, 3, padding=1))
+        for at, (a, b) in enumerate(pairwise(widths[:0:-1]), 4):
+            self.add_module(f"conv{at}", double(a, b))
+        self.out = nn.Conv2d(4, 1, 1)
+
+
+def double(a: int, b: int) -> nn.Sequential:
+    layers = [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Conv2d(b, b, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def test_blocks_numbered_on_behind_the_steps_up_take_turns_with_these(tmp_path: Path) -> None:
+    graph = read(NumberedOn(), tmp_path / "net.pth").graph
+    layers = [node.name for node in graph.nodes if isinstance(node.operation, Convolution)]
+    order = [name.split(".")[0] for name in layers if not name.endswith(".2")]
+    assert order == ["conv1", "conv2", "conv3", "up1", "conv4", "up2", "conv5", "out"]

@@ -11,7 +11,7 @@ from support.bare_networks import settled
 from torch import nn
 
 from napari_segnet.containers import open_weights
-from napari_segnet.graph import Graph
+from napari_segnet.graph import Activation, Graph, InstanceNorm
 from napari_segnet.graph.build import build
 from napari_segnet.programs.structure import read_structure
 
@@ -152,3 +152,23 @@ def test_an_odd_transposed_kernel_tells_no_stride(tmp_path: Path) -> None:
     x = torch.rand((1, 1, 5, 16, 16), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(module(x), network(x), atol=1e-5, rtol=0)
+
+
+def test_a_number_between_a_convolution_and_its_slopes_is_a_norm(tmp_path: Path) -> None:
+    def block(one: int, two: int) -> nn.Sequential:
+        layers = (nn.Conv2d(one, two, 3, padding=1), nn.InstanceNorm2d(two), nn.PReLU())
+        more = (nn.Conv2d(two, two, 3, padding=1), nn.InstanceNorm2d(two), nn.PReLU())
+        return nn.Sequential(*layers, *more)
+
+    network = nn.Module()
+    network.down1, network.down2 = block(1, 4), block(4, 8)
+    network.up, network.block = nn.ConvTranspose2d(8, 4, 2, 2), block(8, 4)
+    network.head = nn.Conv2d(4, 1, 1)
+    torch.save(settled(network).state_dict(), tmp_path / "net.pth")
+    first = read_structure(open_weights(tmp_path / "net.pth")[0]).first(1)[0]
+    assert first.choices["hidden_norm"] == "instance"
+    norms = [node for node in first.graph.nodes if isinstance(node.operation, InstanceNorm)]
+    activations = [one for one in first.graph.nodes if isinstance(one.operation, Activation)]
+    slopes = [one.inputs[0] for one in activations if one.tensors]
+    assert len(norms) == 6
+    assert {norm.name for norm in norms} == set(slopes)

@@ -9,6 +9,7 @@ from napari_segnet.programs.structure._blocks import sums_of
 from napari_segnet.programs.structure._branches import is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
+from napari_segnet.programs.structure._hidden_norms import before_slopes, hidden_place
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._open_ends import open_ends
 from napari_segnet.programs.structure._parts import Part, is_separable
@@ -406,7 +407,7 @@ def _norms(
         why = "MONAI's default is an InstanceNorm without weights"
         found["hidden_norm"] = (("instance", "none"), why)
     elif place := hidden_place(parts):
-        favoured = "instance" if place == "before" else ""
+        favoured = "instance" if place == "before" or before_slopes(units) else ""
         why = "numbers are missing where a norm without weights, or a dropout, may stand"
         if place == "functional":
             why = "a norm without weights has no tensors; few networks have it"
@@ -426,22 +427,6 @@ def counted_as(name: str, parts: Sequence[Part], facts: Facts) -> str:
 def _divides(groups: str, widths: Collection[int]) -> bool:
     # As many groups as channels are an InstanceNorm in another word.
     return all(width % int(groups) == 0 for width in widths) and widths != {int(groups)}
-
-
-def hidden_place(parts: Sequence[Part]) -> str:
-    """Return where a norm without weights may stand in each block, by the numbers.
-
-    ``before``: also the first block leaves a number free before its convolution, where no
-    pooling can be; ``behind``: two numbers are free behind each; ``functional``: no numbers
-    tell; empty: nowhere.
-    """
-    chains = [part for part in parts if len(part.units) > 1]
-    gaps = {unit.after for part in chains for unit in part.units[:-1]}
-    if gaps <= {None}:
-        return "functional"
-    if gaps != {2}:
-        return ""
-    return "before" if all(part.first.lead == 1 for part in chains) else "behind"
 
 
 def _ends_with_norm(parts: Sequence[Part]) -> bool:

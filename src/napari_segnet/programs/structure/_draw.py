@@ -26,13 +26,13 @@ from napari_segnet.programs.structure._blocks import inner_sums, is_even
 from napari_segnet.programs.structure._branches import is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
-    hidden_place,
     is_apart,
     lowest,
     norms_first,
     steps_down,
 )
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._hidden_norms import hidden_place
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._operations import (

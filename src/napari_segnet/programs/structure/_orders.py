@@ -269,8 +269,13 @@ def _taking_turns(
 
 
 def _apart(one: int, other: int, by_name: bool) -> bool:
-    """Tell if lists stand on two sides; what names do not tell, neighbours in a sorted file do."""
-    return one != other and not (by_name and UNKNOWN in (one, other))
+    """Tell if a list and the next one stand on two sides.
+
+    What names do not tell, neighbours in a sorted file do. Registered behind steps up, blocks of
+    no telling name, such as ``conv6`` to ``conv9``, stand in the decoder.
+    """
+    behind = one == DECODER and other == UNKNOWN
+    return one != other and not behind and not (by_name and UNKNOWN in (one, other))
 
 
 def _turn(names: Names, one: List) -> int:

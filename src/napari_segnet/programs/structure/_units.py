@@ -63,6 +63,16 @@ class Unit:
     outer: int = 0
 
     @property
+    def free(self) -> int | None:
+        """Layers behind it in its ``Sequential`` that hold no norm, slopes counted as one of them.
+
+        None: no number tells.
+        """
+        if self.after is None or self.slopes is None or self.norm is not None:
+            return self.after
+        return self.after + (self.slopes.number or 0) - (self.layer.number or 0)
+
+    @property
     def kernel(self) -> tuple[int, ...]:
         """Edges of the kernel, in pixels."""
         return self.layer.weight[2:]

@@ -23,8 +23,8 @@ POOLED_IMAGE = 6.0
 another scale than that of the training fit such a network better."""
 
 LEAKY = 2.5
-"""An estimate: an InstanceNorm with weights stands beside a LeakyReLU of 0.01 in nnU-Net and in
-what follows it (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
+"""An estimate: an InstanceNorm stands beside a LeakyReLU of 0.01 in nnU-Net and in what follows it
+(Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
 
 OTHER_WAY = 2.0
 """An estimate: blocks of one class on the way down and up have one activation; pix2pix, whose ways
@@ -64,7 +64,7 @@ def unusual(
         price += POOLED_IMAGE
     if taken.get("encoder_activation", "same") != "same" and _both_ways(parts, topology):
         price += OTHER_WAY
-    if taken.get("groups") == "instance":
+    if "instance" in (taken.get("groups"), taken.get("hidden_norm")):
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")
     return price
 

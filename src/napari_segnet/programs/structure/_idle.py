@@ -8,6 +8,7 @@ the training changes those of a norm that runs.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from napari_segnet.containers import TensorRef
 from napari_segnet.programs.structure._units import Unit
@@ -42,6 +43,16 @@ def _begins(tensors: Mapping[str, TensorRef], name: str) -> bool:
     return bool((mean.load() == 0).all()) and bool((variance.load() == 1).all())
 
 
-def that_ran(units: Sequence[Unit], idle: Collection[str]) -> tuple[Unit, ...]:
-    """Return the units whose norms ran, and those without one."""
-    return tuple(unit for unit in units if unit.norm is None or unit.norm.name not in idle)
+def that_ran(units: Sequence[Unit], idle: Collection[str], alone: bool) -> tuple[Unit, ...]:
+    """Return the units whose norms ran, and those without one.
+
+    ``alone``: whether of the others the norms alone never ran. That of the last convolution, which
+    gives the answer, is always taken for such a norm.
+    """
+    found = []
+    for unit in units:
+        if unit.norm is None or unit.norm.name not in idle:
+            found.append(unit)
+        elif alone or unit is units[-1]:
+            found.append(replace(unit, norm=None))
+    return tuple(found)

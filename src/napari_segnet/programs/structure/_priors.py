@@ -3,8 +3,11 @@
 Counts are of 66 networks of public repositories whose definition was found in the repository's
 own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, none 16;
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
-corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
-in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
+corners aligned both ways). Of 30 others (November 2026), of one definition each: skips joined ``[up,
+skip]`` 13, ``[skip, up]`` 13; max pooling 26, strided convolution 4, max 3x3 1; nearest 5, bilinear
+with aligned corners 5, without 1; padded by zeros 24, not at all 4, by reflection 1. Both are added
+here. So ``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in
+``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
 ``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``,
 ``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
@@ -20,10 +23,10 @@ from collections.abc import Mapping
 __all__ = ["CHOICES", "cost", "ordered"]
 
 CHOICES: Mapping[str, Mapping[str, int]] = {
-    "join": {"up-skip": 36, "skip-up": 13},
-    "image_join": {"up-skip": 36, "skip-up": 13},
-    "pooling": {"max": 48, "strided": 9, "max-3": 3, "average": 1},
-    "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5, "unpooled": 2},
+    "join": {"up-skip": 49, "skip-up": 26},
+    "image_join": {"up-skip": 49, "skip-up": 26},
+    "pooling": {"max": 74, "strided": 13, "max-3": 4, "average": 1},
+    "resize": {"nearest": 19, "bilinear": 6, "bilinear-aligned": 10, "unpooled": 2},
     "output_resize": {"bilinear": 3, "nearest": 2, "bilinear-aligned": 1},
     "unused_layer": {"none": 3},
     "norm_place": {"after-convolution": 17, "after-activation": 3},
@@ -34,7 +37,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
         "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
     },
     "encoder_activation": {"same": 60, "leaky-0.2": 2, "leaky-0.01": 1, "leaky-0.1": 1},
-    "padding": {"same": 62, "reflect": 2, "valid": 2},
+    "padding": {"same": 86, "reflect": 3, "valid": 6},
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
     "apart_activation": {"none": 8, "activation": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},
@@ -57,9 +60,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
 """Values of what leaves no trace in shapes, and how often each was met (at least once)."""
 
 
-ALIGNED = 0.9
-"""Linear resizings with aligned corners for each without: as many were met, and the default leads
-by a little."""
+ALIGNED = 10 / 6
+"""Linear resizings with aligned corners for each without, as counted above."""
 
 
 def ordered(name: str, favoured: str = "") -> tuple[str, ...]:

@@ -55,13 +55,14 @@ def read_structure(weights: Weights) -> Space:
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
     if idle := idle_norms(weights.tensors):
-        with suppress(UnknownNetworkError):
-            return _read(weights, idle)
+        for alone in (False, True):
+            with suppress(UnknownNetworkError):
+                return _read(weights, idle, alone)
     return _read(weights)
 
 
-def _read(weights: Weights, idle: Collection[str] = ()) -> Networks:
-    """Return the networks of all layers but those whose norms are ``idle``.
+def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> Networks:
+    """Return the networks of all layers but those whose norms are ``idle``, or but these alone.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def _read(weights: Weights, idle: Collection[str] = ()) -> Networks:
         if layer.torch.startswith("Conv")
     }
     units, left = units_of(layers, kinds)
-    units = that_ran(units, idle)
+    units = that_ran(units, idle, alone)
     squeezes, units, left = squeezes_of(units, left)
     strange = [one for one in left if not _explained(one)]
     if strange:

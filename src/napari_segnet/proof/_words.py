@@ -87,6 +87,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "none": "each convolution runs once",
         "1": "each convolution runs once more",
         "2": "each convolution runs twice more",
+        "doubled": "each convolution runs once more, on twice its answer",
     },
 }
 """Choices that need more than their name to be understood."""

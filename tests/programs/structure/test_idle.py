@@ -63,3 +63,30 @@ def test_a_layer_without_which_nothing_closes_stays(tmp_path: Path) -> None:
     assert isinstance(norm, nn.BatchNorm2d)
     norm.reset_running_stats()
     assert "res2.0.weight" in drawn(network, tmp_path / "net.pth")
+
+
+class Answering(nn.Module):
+    """A network whose forward forgets the norm of its last convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.conv2, self.bn2 = nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.up = nn.ConvTranspose2d(8, 4, 2, 2)
+        self.conv3, self.bn3 = nn.Conv2d(8, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.conv4, self.bn4 = nn.Conv2d(4, 1, 3, padding=1), nn.BatchNorm2d(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(self.bn2(self.conv2(functional.max_pool2d(skip, 2))))
+        x = torch.relu(self.bn3(self.conv3(torch.cat([self.up(x), skip], 1))))
+        answer: torch.Tensor = self.conv4(x)
+        return answer
+
+
+def test_the_last_convolution_runs_without_a_norm_that_never_ran(tmp_path: Path) -> None:
+    network = Answering()
+    network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    named = drawn(network, tmp_path / "net.pth")
+    assert {"conv4.weight", "bn3.weight"} <= named
+    assert "bn4.weight" not in named

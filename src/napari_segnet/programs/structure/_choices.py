@@ -99,9 +99,8 @@ def _repeats(found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part
         why = "a sum with the input has no tensors; blocks of such layers have it as a rule"
         found["inverted"] = (ordered("inverted"), why)
     if any(is_recurrent(part.units) for part in parts):
-        says = any(says_recurrent(part.units) for part in parts)
         why = "how often convolutions run again has no tensors"
-        found["recurrence"] = (ordered("recurrence", "2" if says else ""), why)
+        found["recurrence"] = (ordered(counted_as("recurrence", parts)), why)
 
 
 def _image(
@@ -256,6 +255,7 @@ def _scales(
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
     gated = any(part.gate is not None and part.gate.halves for part in parts)
+    gated |= any(step.below for step in topology.steps)
     if gated or any(step.before in RESIZINGS for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
@@ -397,7 +397,7 @@ def _norms(
             found["norm_place"] = (ordered("norm_place"), MEASURED)
         if any(unit.between is None and unit.norm_first for unit in normed):
             found["first_norm"] = (ordered("first_norm"), MEASURED)
-        if widths := {u.norm.weight[0] for u in normed if u.norm and not u.norm.running}:
+        if widths := {u.norm.width for u in normed if u.norm and not u.norm.running}:
             why = "a norm without statistics has any number of groups that divides its channels"
             turned = any(is_inverted(part.units) for part in parts)
             values = ordered("groups", "channels" if turned else "")
@@ -415,12 +415,15 @@ def _norms(
         found["hidden_norm"] = (ordered(name, favoured), why)
 
 
-def counted_as(name: str, parts: Sequence[Part], facts: Facts) -> str:
+def counted_as(name: str, parts: Sequence[Part], facts: Facts | None = None) -> str:
     """Return the name under which the frequencies of a choice are listed, see ``_priors.py``.
 
-    A norm without weights is rare where no numbers leave room for it.
+    A norm without weights is rare where no numbers leave room for it; so are layers that run again
+    where no name says so.
     """
-    hidden = name == "hidden_norm" and not facts.hidden_norms
+    if name == "recurrence" and any(says_recurrent(part.units) for part in parts):
+        return "named_recurrence"
+    hidden = name == "hidden_norm" and not (facts and facts.hidden_norms)
     return "unseen_norm" if hidden and hidden_place(parts) == "functional" else name
 
 

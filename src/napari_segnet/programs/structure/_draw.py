@@ -156,7 +156,7 @@ class Drawing:
             self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())
             return x
         if step.join == "gate":
-            self.answers[step.skip] = self._gated(x, self.answers[step.skip], part)
+            self.answers[step.skip] = self._gated(x, self.answers[step.skip], part, step.below)
             return x
         if step.join != "none":
             of = "join" if step.skip else "image_join"
@@ -206,13 +206,15 @@ class Drawing:
         order = (*skips, x) if self.choices.get(of) == "skip-up" else (x, *skips)
         return self.new("join", Concatenate(), *order)
 
-    def _gated(self, x: str, skip: str, part: Part) -> str:
+    def _gated(self, x: str, skip: str, part: Part, below: bool) -> str:
         gate = part.gate
         assert gate is not None
         stride = self.factors[self.level - 1] if gate.halves else ()
         one = self._bare(x, gate.gating)
+        one = self._brought_up(one, self.level - 1) if below else one
         two = self._bare(skip, gate.skip, stride)
         both = self.new("add", Arithmetic(kind="add"), one, two)
+        both = both if gate.norm is None else self._norm(both, gate.norm)
         both = self.new("activation", Activation(function="relu"), both)
         weight = self._bare(both, gate.psi)
         weight = self.new("activation", Activation(function="sigmoid"), weight)

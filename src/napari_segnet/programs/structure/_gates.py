@@ -2,18 +2,20 @@
 
 Oktay et al. 2018, arXiv 1804.03999. One sees the decoder, one the skip connection, one makes a map
 of their sum. Where the skip connection is seen by a kernel of two pixels, it is halved first, and
-the map is brought up; a fourth convolution may follow what is let through.
+the map is brought up; a fourth convolution may follow what is let through. A gate may have one
+norm, for the sum.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Gate", "gates_of"]
+__all__ = ["Gate", "gates_of", "norms_of_sums"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +28,15 @@ class Gate:
         What sees the decoder, what sees the skip connection, and what answers with one map.
     after : Unit or None
         What the weighed skip connection goes through.
+    norm : StoredLayer or None
+        Of the sum.
     """
 
     gating: Unit
     skip: Unit
     psi: Unit
     after: Unit | None = None
+    norm: StoredLayer | None = None
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -42,6 +47,28 @@ class Gate:
     def halves(self) -> bool:
         """Whether the skip connection is halved before it meets the decoder."""
         return max(self.skip.kernel) == 2
+
+
+def norms_of_sums(layers: Sequence[StoredLayer]) -> Mapping[str, StoredLayer]:
+    """Return modules of three such convolutions and a norm behind them -> that norm.
+
+    It has the channels of the first two, whose sum the third one takes.
+    """
+    held: dict[str, list[StoredLayer]] = {}
+    for layer in layers:
+        held.setdefault(layer.parent, []).append(layer)
+    found = {}
+    for name, own in held.items():
+        kinds = [one.kind for one in own]
+        inside = sum(layer.name.startswith(f"{name}.") for layer in layers)
+        if not name or kinds != ["convolution"] * 3 + ["norm"] or inside != len(own):
+            continue
+        one, two, psi, norm = own
+        width = norm.width
+        small = all(max(each.weight[2:]) <= 2 for each in (one, two, psi))
+        if small and one.weight[0] == two.weight[0] == width and psi.weight[:2] == (1, width):
+            found[name] = norm
+    return found
 
 
 def gates_of(left: list[Unit]) -> list[tuple[str, Gate]]:

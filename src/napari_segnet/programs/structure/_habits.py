@@ -51,6 +51,11 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "skip-up", "resize": "nearest"},
     ),
     (
+        "LeeJunHyun/Image_Segmentation",
+        (r"(^|\.)RRCNN1\.", r"(^|\.)Up_RRCNN\d\."),
+        {"join": "skip-up", "resize": "nearest"},
+    ),
+    (
         "bubbliiiing/unet-pytorch",
         (r"(^|\.)up_concat\d\.", r"^(vgg|resnet|backbone)\."),
         {"join": "skip-up", "resize": "bilinear-aligned"},

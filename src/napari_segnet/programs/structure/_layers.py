@@ -57,6 +57,11 @@ class StoredLayer:
         return self.roles["weight"]
 
     @property
+    def width(self) -> int:
+        """Channels of a norm, which has statistics at least."""
+        return (self.roles.get("running_mean") or self.weight)[0]
+
+    @property
     def bias(self) -> bool:
         """Whether it has a bias."""
         return "bias" in self.roles

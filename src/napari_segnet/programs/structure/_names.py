@@ -59,7 +59,7 @@ def is_down(name: str) -> bool:
 
 def is_gate(name: str) -> bool:
     """Tell if a name says that the layer is one of an attention gate."""
-    return bool(re.search(r"(^|[._])(att|gate|ag\d*[._])", name.lower()))
+    return bool(re.search(r"(^|[._])(att|gate|ag\d*([._]|$))", name.lower()))
 
 
 def is_transposed(name: str) -> bool:
@@ -75,8 +75,11 @@ def is_up(name: str) -> bool:
 
 
 def head(name: str) -> str:
-    """Return a name up to its first number: ``decoder.blocks.0`` of ``decoder.blocks.0.conv``."""
-    match = re.match(r"^(.*?\d+)(?=\D|$)", name)
+    """Return a name up to its first number: ``decoder.blocks.0`` of ``decoder.blocks.0.conv``.
+
+    The edges of a kernel, as in ``conv1x1``, are no number of a list.
+    """
+    match = re.match(r"^(.*?(?<!\dx)\d+)(?!\d|x\d)", name)
     return match[1] if match else name.split(".")[0]
 
 

@@ -66,4 +66,4 @@ def _numbered(layers: Sequence[StoredLayer], norm: StoredLayer) -> StoredLayer |
 
 
 def _fits(norm: StoredLayer, one: StoredLayer | None) -> bool:
-    return one is not None and one.weight[0] == norm.weight[0]
+    return one is not None and one.weight[0] == norm.width

@@ -179,9 +179,17 @@ def _lists(names: Names) -> tuple[List, ...]:
 def _with_gates(names: Names, lists: tuple[List, ...]) -> tuple[List, ...]:
     """Return lists with that of the gates before the one of twice as many elements.
 
-    That one holds steps up and blocks in turns; it becomes two.
+    That one holds steps up and blocks in turns; it becomes two. So do as many lists of one element
+    behind the gates, such as ``up1``, ``dec1``, ``up2``, ``dec2``.
     """
     gates = next((one for one in lists if len(one) > 1 and is_gate(names[one[0][0]])), ())
+    if gates:
+        first = lists.index(gates) + 1
+        singles = lists[first : first + 2 * len(gates)]
+        words = [pattern(head(names[one[0][0]])) for one in singles if len(one) == 1]
+        if len(words) == 2 * len(gates) and words == words[:2] * len(gates):
+            ups, blocks = (tuple(one[0] for one in singles[at::2]) for at in (0, 1))
+            return (*lists[: first - 1], gates, ups, blocks, *lists[first + len(singles) :])
     both = next((one for one in lists if gates and len(one) == 2 * len(gates)), ())
     if not both:
         return lists

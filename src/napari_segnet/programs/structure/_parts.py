@@ -148,13 +148,17 @@ class Part:
         return self.units[-1].outputs(transposed)
 
 
-def parts_of(units: Sequence[Unit], shortcuts: bool = True) -> tuple[Part, ...]:
+def parts_of(
+    units: Sequence[Unit], sums: Mapping[str, StoredLayer], shortcuts: bool = True
+) -> tuple[Part, ...]:
     """Return the parts in the order of the file.
 
-    ``shortcuts``: whether convolutions that are named as a shortcut, and fit, are one.
+    ``sums``: norms of the sums in gates, by module. ``shortcuts``: whether convolutions that are
+    named as a shortcut, and fit, are one.
     """
     left = list(units)
-    found = [Part(units=(), name=name, gate=gate) for name, gate in gates_of(left)]
+    gates = [(name, replace(gate, norm=sums.get(name))) for name, gate in gates_of(left)]
+    found = [Part(units=(), name=name, gate=gate) for name, gate in gates]
     found += [Part(units=own, name=name) for name, own in recurrent_of(left)]
     found += _residuals(left) if shortcuts else []
     found += _runs(left)

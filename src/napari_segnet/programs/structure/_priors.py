@@ -1,18 +1,19 @@
 """How often networks are made so, as costs: minus natural logarithms of frequencies.
 
-Counts are of 66 networks of public repositories whose definition was found in the repository's
-own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, none 16;
-max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
-corners aligned both ways). Of 30 others (November 2026), of one definition each: skips joined ``[up,
+Counts are of 66 networks of public repositories whose definition was found in the repository's own
+code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, none 16; max pooling
+48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with corners
+aligned both ways). Of 30 others (November 2026), of one definition each: skips joined ``[up,
 skip]`` 13, ``[skip, up]`` 13; max pooling 26, strided convolution 4, max 3x3 1; nearest 5, bilinear
 with aligned corners 5, without 1; padded by zeros 24, not at all 4, by reflection 1. Both are added
 here. So ``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in
 ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
-``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``,
-``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
-``unseen_norm``, ``epsilon``, ``groups``, ``unpooled`` in ``resize``, the split of the rare
-activations, and all costs of topologies are estimates: they only order what shapes leave open.
+``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``named_recurrence``,
+``block_end``, ``down_activation``, ``between``, ``output_resize``, ``unused_layer``,
+``second_input``, ``unseen_norm``, ``epsilon``, ``groups``, ``unpooled`` in ``resize``, the split of
+the rare activations, and all costs of topologies are estimates: they only order what shapes leave
+open.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "down_activation": {"none": 5, "relu": 4},
     "second_input": {"image-first": 2, "answer-first": 1},
     "norm_use": {"once": 1, "each": 1},
-    "recurrence": {"none": 60, "2": 1, "1": 1},
+    "recurrence": {"none": 60, "2": 1, "1": 1, "doubled": 1},
+    "named_recurrence": {"2": 2, "doubled": 1, "1": 1, "none": 1},
     "between": {"none": 3, "sigmoid": 2, "softmax": 1},
     "unseen_norm": {"none": 33, "instance": 1},
     "hidden_norm": {"none": 10, "instance": 7},

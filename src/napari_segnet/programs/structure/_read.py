@@ -13,6 +13,7 @@ from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._aliases import aliases_of
 from napari_segnet.programs.structure._branches import side_by_side
 from napari_segnet.programs.structure._facts import facts_of
+from napari_segnet.programs.structure._gates import norms_of_sums
 from napari_segnet.programs.structure._heads import without_side_heads, without_twin_decoders
 from napari_segnet.programs.structure._idle import idle_norms, that_ran
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
@@ -75,6 +76,8 @@ def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> 
     by_name = is_sorted(layers)
     layers = resorted(layers) if by_name else with_norms_behind(layers)
     layers = without_twin_decoders(layers)
+    sums = norms_of_sums(layers)
+    layers = tuple(one for one in layers if one not in sums.values())
     kinds = {
         name: layer.torch.startswith("ConvTranspose")
         for name, layer in weights.layers.items()
@@ -91,14 +94,14 @@ def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> 
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")
-    parts = squeezed(with_listed_shortcuts(parts_of(units)), squeezes)
+    parts = squeezed(with_listed_shortcuts(parts_of(units, sums)), squeezes)
     if parts is None:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
     space = _first_space(parts, weights, by_name, aliases)
     if any(part.shortcut for part in parts) and _unlikely(space):
         # What is named as a shortcut may stand in the way itself, such as before a resizing.
-        straight = squeezed(parts_of(units, shortcuts=False), squeezes)
+        straight = squeezed(parts_of(units, sums, shortcuts=False), squeezes)
         other = _first_space(straight, weights, by_name, aliases) if straight else None
         space = other if space is None else space if other is None else space.with_others(other)
     if space is None:

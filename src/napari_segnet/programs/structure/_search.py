@@ -289,15 +289,17 @@ class Search:
             if gate.halves and not below:
                 continue
             up = below and not gate.halves
-            more += 0.3 * up
-            step = Step(part=at, before="resize" if up else "none", join="gate", skip=place)
             used = state.used | 1 << at
-            level = state.level - up
-            following = replace(
-                state, used=used, steps=(*state.steps, step), level=level, gated=place, up=True,
-                ups=state.ups + up,
-            )  # fmt: skip
-            yield cost + more, following
+            for resized in (True, False) if up else (False,):
+                step = Step(
+                    part=at, before="resize" if resized else "none", join="gate", skip=place,
+                    below=up and not resized,
+                )  # fmt: skip
+                following = replace(
+                    state, used=used, steps=(*state.steps, step), level=state.level - resized,
+                    gated=place, up=True, ups=state.ups + resized,
+                )  # fmt: skip
+                yield cost + more + 0.3 * up, following
 
     def _bridge(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         """Run a part on a skip connection that is not taken yet."""
@@ -328,8 +330,9 @@ class Search:
     def _skips(self, state: State, part: Part) -> Iterator[tuple[int, Answer, float]]:
         """Yield answers that may be joined now, with what is unusual about each."""
         if state.gated >= 0:
-            if part.gate is None:
-                yield state.gated, state.answers[state.gated], 0.0
+            answer = state.answers[state.gated]
+            if part.gate is None and answer.level <= state.level:
+                yield state.gated, answer, 0.0
             return
         for place in range(min(state.limit, len(state.answers)) - 1, -1, -1):
             answer = state.answers[place]

@@ -62,7 +62,7 @@ def with_shared_norm(units: tuple[Unit, ...]) -> tuple[Unit, ...]:
     norm = norms[0]
     own = all(unit.layer.parent == norm.parent for unit in units) and norm.number is None
     # A separable convolution has one norm behind its two.
-    fits = all(unit.outputs(False) == norm.weight[0] and max(unit.kernel) > 1 for unit in units)
+    fits = all(unit.outputs(False) == norm.width and max(unit.kernel) > 1 for unit in units)
     if not (own and fits):
         return units
     return tuple(replace(unit, norm=norm, norm_first=False) for unit in units)

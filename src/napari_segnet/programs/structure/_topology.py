@@ -51,6 +51,8 @@ class Step:
     begins, level : int
         Of a nested network: place of the answer that is taken instead of the last one, and the
         level of that; -1: the last one is taken.
+    below : bool
+        Whether a gate sees the level below that of its skip connection, where the answer stays.
     row : tuple of int
         Places of more answers that are joined behind the skip connection.
     sees : str
@@ -70,6 +72,7 @@ class Step:
     keeps_pooled: bool = False
     begins: int = -1
     level: int = -1
+    below: bool = False
     row: tuple[int, ...] = ()
     sees: Literal["", "answer", "both"] = ""
 

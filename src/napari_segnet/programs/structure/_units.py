@@ -109,7 +109,7 @@ def units_of(
     for one, after in zip(layers, (*layers[1:], None), strict=True):
         if one.kind == "convolution":
             unit = Unit(layer=one, ways=_ways(one, kinds))
-            if waiting is not None and waiting.weight[0] in {unit.inputs(w) for w in unit.ways}:
+            if waiting is not None and waiting.width in {unit.inputs(w) for w in unit.ways}:
                 unit, waiting = replace(unit, norm=waiting, norm_first=True), None
             found.append(unit)
         elif one.kind in ("norm", "slopes"):
@@ -145,11 +145,10 @@ def _ways_by_norm(unit: Unit) -> Unit:
     """Drop the ways that the channels of the norm contradict."""
     if unit.norm is None:
         return unit
-    count = unit.norm.roles.get("running_mean") or unit.norm.weight
     ways = tuple(
         way
         for way in unit.ways
-        if (unit.inputs(way) if unit.norm_first else unit.outputs(way)) == count[0]
+        if (unit.inputs(way) if unit.norm_first else unit.outputs(way)) == unit.norm.width
     )
     return replace(unit, ways=ways or unit.ways)
 
@@ -206,7 +205,7 @@ def _leads(found: Sequence[Unit], one: StoredLayer, after: StoredLayer | None) -
     last = found[-1].layer
     inside = any(unit.layer.parent == one.parent for unit in found[-1:])
     named = after.parent == one.parent and not inside and last.parent != one.parent
-    return bool(one.parent) and named and after.weight[1] == one.weight[0]
+    return bool(one.parent) and named and after.weight[1] == one.width
 
 
 def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:
@@ -232,8 +231,7 @@ def _takes(unit: Unit, one: StoredLayer) -> bool:
     counts = {unit.outputs(way) for way in unit.ways}
     if one.kind == "slopes":
         return unit.slopes is None and (one.weight == (1,) or one.weight[0] in counts)
-    shape = one.roles.get("running_mean") or one.weight
-    return unit.norm is None and shape[0] in counts
+    return unit.norm is None and one.width in counts
 
 
 def _children(layers: Sequence[StoredLayer]) -> Mapping[str, set[int]]:

@@ -1,6 +1,8 @@
 """Draws blocks whose layers run otherwise than one behind the other, each once.
 
-Recurrent ones run again (``_shared.py``). Inverted ones are those of a ConvNeXt (Liu et al. 2022,
+Recurrent ones run again (``_shared.py``), on the sum of input and answer; or, in a version that
+many copy, on twice the answer (https://github.com/bigmb/Unet-Segmentation-Pytorch-Nest-of-Unets).
+Inverted ones are those of a ConvNeXt (Liu et al. 2022,
 arXiv 2201.03545): each channel is convolved alone, behind a norm one pixel is made wider and
 narrower again, and the input is added; the only activation stands where it is wide.
 """
@@ -50,9 +52,11 @@ def again(drawing: Drawing, x: str, part: Part, step: Step, stride: Axes) -> str
     active = lead.norm is not None or bool(lead.after)
     x = drawing.convolved(x, lead, step, stride, True)
     first = x = drawing.finished(x, lead, active)
+    doubled = drawing.choices["recurrence"] == "doubled"
     for unit in others:
         begin = x
-        for turn in range(1 + int(drawing.choices["recurrence"])):
+        for turn in range(2 if doubled else 1 + int(drawing.choices["recurrence"])):
+            begin = x if doubled else begin
             y = drawing.new("add", Arithmetic(kind="add"), begin, x) if turn else begin
             x = drawing.finished(drawing.convolved(y, unit, step, (), False), unit, True)
     return drawing.new("add", Arithmetic(kind="add"), first, x)

@@ -1,0 +1,65 @@
+"""Attention gates that see the level below, with one norm for their sum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from support.bare_networks import settled
+from torch import nn
+from torch.nn import functional
+
+from napari_segnet.containers import open_weights
+from napari_segnet.graph.build import build
+from napari_segnet.programs.structure import read_structure
+
+
+class Gate(nn.Module):
+    """Weighs a skip connection by what stands at the level below."""
+
+    def __init__(self, skip: int, below: int) -> None:
+        super().__init__()
+        self.theta_x, self.phi_g = nn.Conv2d(skip, skip // 2, 1), nn.Conv2d(below, skip // 2, 1)
+        self.psi, self.bn = nn.Conv2d(skip // 2, 1, 1), nn.BatchNorm2d(skip // 2)
+
+    def forward(self, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        one = self.theta_x(x)
+        two = functional.interpolate(self.phi_g(g), None, 2, "bilinear", align_corners=True)
+        return x * torch.sigmoid(self.psi(torch.relu(self.bn(one + two))))
+
+
+def block(a: int, b: int) -> nn.Sequential:
+    layers = (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+    return nn.Sequential(*layers, nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+
+
+class Gated(nn.Module):
+    """A U-Net whose gates are registered before all steps up and blocks of the decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.mid = block(3, 4), block(4, 8), block(8, 16)
+        self.ag1, self.ag2 = Gate(8, 16), Gate(4, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), block(16, 8)
+        self.up2, self.dec2 = nn.ConvTranspose2d(8, 4, 2, 2), block(8, 4)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = self.enc1(x)
+        two = self.enc2(functional.max_pool2d(one, 2))
+        x = self.mid(functional.max_pool2d(two, 2))
+        x = self.dec1(torch.cat([self.up1(x), self.ag1(two, x)], 1))
+        x = self.dec2(torch.cat([self.up2(x), self.ag2(one, x)], 1))
+        answer: torch.Tensor = self.head(x)
+        return answer
+
+
+def test_a_gate_sees_the_level_below_that_of_its_skip_connection(tmp_path: Path) -> None:
+    network = settled(Gated())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    module = build(read_structure(open_weights(tmp_path / "net.pth")[0]).first(1)[0].graph).eval()
+    state = network.state_dict()
+    module.load_state_dict({name: state[name] for name in module.state_dict()})
+    x = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(module(x), network(x), atol=1e-5)

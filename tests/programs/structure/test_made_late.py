@@ -140,3 +140,41 @@ def test_blocks_numbered_on_behind_the_steps_up_take_turns_with_these(tmp_path: 
     layers = [node.name for node in graph.nodes if isinstance(node.operation, Convolution)]
     order = [name.split(".")[0] for name in layers if not name.endswith(".2")]
     assert order == ["conv1", "conv2", "conv3", "up1", "conv4", "up2", "conv5", "out"]
+
+
+class NamedByItsKernel(nn.Module):
+    """A decoder lists its steps up, its blocks, and ``conv1x1`` behind the blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (1, 4, 8, 16)
+        self.encoder, self.decoder = nn.Module(), nn.Module()
+        for at, (a, b) in enumerate(pairwise(widths), 1):
+            self.encoder.add_module(f"conv{at}", double(a, b))
+        for at, (a, b) in enumerate(pairwise(widths[:0:-1]), 1):
+            self.decoder.add_module(f"upconv{at}", nn.ConvTranspose2d(a, b, 2, 2))
+        for at, (a, b) in enumerate(pairwise(widths[:0:-1]), 1):
+            self.decoder.add_module(f"conv{at}", double(a, b))
+        self.decoder.add_module("conv1x1", nn.Conv2d(4, 1, 1))
+
+
+def test_the_edges_of_a_kernel_in_a_name_are_no_number_of_a_list(tmp_path: Path) -> None:
+    graph = read(NamedByItsKernel(), tmp_path / "net.pth").graph
+    layers = [node.name for node in graph.nodes if isinstance(node.operation, Convolution)]
+    assert [name for name in layers if name.startswith("decoder.conv")] == [
+        "decoder.conv1.0", "decoder.conv1.2", "decoder.conv2.0", "decoder.conv2.2",
+        "decoder.conv1x1",
+    ]  # fmt: skip
+
+
+def test_norms_without_weights_keep_their_statistics(tmp_path: Path) -> None:
+    network = NumberedOn()
+    for name, module in list(network.named_modules()):
+        if name.startswith("conv") and isinstance(module, nn.Sequential):
+            for at in (2, 0):
+                width = module[at].out_channels
+                module.insert(at + 1, nn.BatchNorm2d(width, affine=False))
+    graph = read(network, tmp_path / "net.pth").graph
+    norms = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
+    assert len(norms) == 10
+    assert not {"weight", "bias"} & {role for node in norms for role in node.tensors}

@@ -56,7 +56,7 @@ def test_blocks_of_one_class_have_one_activation(tmp_path: Path) -> None:
 def test_what_favours_linear_weights_does_not_say_where_the_corners_lie() -> None:
     values = ("bilinear", "nearest", "bilinear-aligned")
     plain, nearest, aligned = (cost("resize", value, values) for value in values)
-    assert aligned < plain < aligned + 0.6 < nearest
+    assert plain < aligned < plain + 0.2 < nearest
 
 
 class Resized(nn.Module):
@@ -73,7 +73,7 @@ class Resized(nn.Module):
 
 def test_a_resizing_that_is_joined_at_once_is_linear(tmp_path: Path) -> None:
     found = [space_of(Resized(apart), tmp_path).first(1)[0].choices for apart in (True, False)]
-    assert [one["resize"] for one in found] == ["nearest", "bilinear-aligned"]
+    assert [one["resize"] for one in found] == ["nearest", "bilinear"]
     assert {one["join"] for one in found} == {"up-skip"}
 
 

@@ -62,8 +62,9 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
 """Values of what leaves no trace in shapes, and how often each was met (at least once)."""
 
 
-ALIGNED = 10 / 6
-"""Linear resizings with aligned corners for each without, as counted above."""
+ALIGNED = 0.9
+"""Linear resizings with aligned corners for each without: of the first 66 as many were met, and the
+default leads by a little. Of the 30 others five of six are aligned, too few to turn it."""
 
 
 def ordered(name: str, favoured: str = "") -> tuple[str, ...]:

@@ -22,8 +22,6 @@ __all__ = ["OTHER", "Networks", "Reading", "layout_word"]
 
 MOST_TRIED = 400
 """So many combinations are drawn at most for one list."""
-LEAST_DRAWN = 3
-"""So many networks are compared at least, as a value may be likelier than the one listed first."""
 SKIP_WHY = "the likeliest network whose channels close; another forward may leave the same file"
 MOST_NAMED = 3
 """Of the other topologies of a file."""
@@ -157,7 +155,7 @@ class Networks:
         found: list[Candidate] = []
         seen: set[tuple[object, ...]] = set()
         tried = 0
-        while heap and len(found) < max(n, LEAST_DRAWN) and tried < MOST_TRIED:
+        while heap and len(found) < n and tried < MOST_TRIED:
             _, _, layout, pairs = heapq.heappop(heap)
             tried += 1
             self._add(found, seen, layout, dict(pairs))
@@ -168,7 +166,7 @@ class Networks:
                 # What is unusual of a value may leave the next one likelier.
                 for value in values[at + 1 : at + 3]:
                     push(layout, {**dict(pairs), name: value})
-        return tuple(sorted(found, key=lambda one: -one.prior)[:n])
+        return tuple(sorted(found, key=lambda one: -one.prior))
 
     def _price(self, layout: str, choices: Mapping[str, str]) -> float:
         """Return minus the prior; what is not chosen is as is likeliest."""

@@ -1,4 +1,4 @@
-"""Attention gates that see the level below, with one norm for their sum."""
+"""Attention gates that see the level below, and recurrent blocks of a copied version."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from support.bare_networks import settled
+from support.strangers import Recurrent
 from torch import nn
 from torch.nn import functional
 
@@ -24,7 +25,7 @@ class Gate(nn.Module):
 
     def forward(self, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         one = self.theta_x(x)
-        two = functional.interpolate(self.phi_g(g), None, 2, "bilinear", align_corners=True)
+        two = functional.interpolate(self.phi_g(g), None, 2, "bilinear")
         return x * torch.sigmoid(self.psi(torch.relu(self.bn(one + two))))
 
 
@@ -60,6 +61,29 @@ def test_a_gate_sees_the_level_below_that_of_its_skip_connection(tmp_path: Path)
     module = build(read_structure(open_weights(tmp_path / "net.pth")[0]).first(1)[0].graph).eval()
     state = network.state_dict()
     module.load_state_dict({name: state[name] for name in module.state_dict()})
+    x = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(module(x), network(x), atol=1e-5)
+
+
+class Doubled(Recurrent):
+    """The blocks of a version that many copy: each layer runs again on twice its answer."""
+
+    class Again(Recurrent.Again):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            answer: torch.Tensor = self.conv(x + x)
+            return answer
+
+
+def test_recurrent_layers_may_run_again_on_twice_their_answer(tmp_path: Path) -> None:
+    network = settled(Doubled())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    space = read_structure(open_weights(tmp_path / "net.pth")[0])
+    assert space.first(1)[0].choices["recurrence"] == "2"
+    answer, likeliest = network.state_dict(), space.layouts[0]
+    module = build(space.candidate(likeliest, {"recurrence": "doubled"}).graph).eval()
+    module.load_state_dict({name: answer[name] for name in module.state_dict()})
     x = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.allclose(module(x), network(x), atol=1e-5)

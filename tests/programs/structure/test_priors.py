@@ -84,6 +84,17 @@ def test_a_norm_without_weights_is_rare_where_no_number_leaves_room(tmp_path: Pa
     assert space.candidate(layout, {}).prior - normed.prior > 3
 
 
+def price_without_paddings(space: Space) -> float:
+    layout = space.layouts[0]
+    valid = space.candidate(layout, {"padding": "valid"})
+    return space.candidate(layout, {}).prior - valid.prior
+
+
+def test_networks_without_norms_have_no_paddings_more_often(tmp_path: Path) -> None:
+    bare = price_without_paddings(space_of(Named(), tmp_path))
+    assert 1 < bare < price_without_paddings(space_of(Net(alike=True), tmp_path)) - 1
+
+
 class Named(nn.Module):
     """A U-Net whose convolutions have names and no numbers in a ``Sequential``."""
 

@@ -26,6 +26,10 @@ LEAKY = 2.5
 """An estimate: an InstanceNorm stands beside a LeakyReLU of 0.01 in nnU-Net and in what follows it
 (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
 
+UNPADDED = 1.2
+"""An estimate: a U-Net without norms is often the first one, which has no paddings either
+(Ronneberger et al. 2015, arXiv 1505.04597); of three in 30 public repositories two are so."""
+
 OTHER_WAY = 2.0
 """An estimate: blocks of one class on the way down and up have one activation; pix2pix, whose ways
 differ, has a class for each."""
@@ -64,6 +68,9 @@ def unusual(
         price += POOLED_IMAGE
     if taken.get("encoder_activation", "same") != "same" and _both_ways(parts, topology):
         price += OTHER_WAY
+    bare = "epsilon" not in possible and taken.get("hidden_norm", "none") == "none"
+    if bare and topology.skips and taken.get("padding") == "valid":
+        price -= UNPADDED
     if "instance" in (taken.get("groups"), taken.get("hidden_norm")):
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")
     return price

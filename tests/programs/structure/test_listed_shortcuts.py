@@ -44,7 +44,7 @@ class Net(nn.Module):
 
 def parts(network: nn.Module) -> tuple[Part, ...]:
     shapes = {name: tuple(one.shape) for name, one in network.state_dict().items()}
-    return parts_of(units_of(stored_layers(shapes), {})[0])
+    return parts_of(units_of(stored_layers(shapes), {})[0], {})
 
 
 def test_each_block_is_added_to_its_shortcut(tmp_path: Path) -> None:

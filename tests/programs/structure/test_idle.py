@@ -90,3 +90,42 @@ def test_the_last_convolution_runs_without_a_norm_that_never_ran(tmp_path: Path)
     named = drawn(network, tmp_path / "net.pth")
     assert {"conv4.weight", "bn3.weight"} <= named
     assert "bn4.weight" not in named
+
+
+class Unit(nn.Module):
+    """A convolution whose norm is registered whether it is called or not."""
+
+    def __init__(self, a: int, b: int, normed: bool = True) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.normed = normed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return torch.relu(self.bn(x) if self.normed else x)
+
+
+class Sequences(nn.Module):
+    """The last block of the decoder ends without calling its norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1 = nn.Sequential(Unit(3, 4), Unit(4, 4))
+        self.enc2 = nn.Sequential(Unit(4, 8), Unit(8, 8))
+        self.up = nn.ConvTranspose2d(8, 4, 2, 2)
+        self.dec1 = nn.Sequential(Unit(8, 4), Unit(4, 4, normed=False))
+        self.last = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.enc1(x)
+        x = self.up(self.enc2(functional.max_pool2d(skip, 2)))
+        answer: torch.Tensor = self.last(self.dec1(torch.cat([x, skip], 1)))
+        return answer
+
+
+def test_a_sequential_runs_all_its_elements_whether_their_norms_ran_or_not(tmp_path: Path) -> None:
+    network = Sequences()
+    network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    named = drawn(network, tmp_path / "net.pth")
+    assert {"dec1.1.conv.weight", "dec1.0.bn.weight"} <= named
+    assert "dec1.1.bn.weight" not in named

@@ -210,16 +210,14 @@ class Drawing:
         gate = part.gate
         assert gate is not None
         stride = self.factors[self.level - 1] if gate.halves else ()
-        one = self._bare(x, gate.gating)
+        one, two = self._bare(x, gate.gating), self._bare(skip, gate.skip, stride)
         one = self._brought_up(one, self.level - 1) if below else one
-        two = self._bare(skip, gate.skip, stride)
         both = self.new("add", Arithmetic(kind="add"), one, two)
         both = both if gate.norm is None else self._norm(both, gate.norm)
         both = self.new("activation", Activation(function="relu"), both)
         weight = self._bare(both, gate.psi)
         weight = self.new("activation", Activation(function="sigmoid"), weight)
-        if gate.halves:
-            weight = self._brought_up(weight, self.level - 1)
+        weight = self._brought_up(weight, self.level - 1) if gate.halves else weight
         skip = self.new("gated", Arithmetic(kind="multiply"), skip, weight)
         return skip if gate.after is None else self._bare(skip, gate.after)
 

@@ -47,12 +47,29 @@ def that_ran(units: Sequence[Unit], idle: Collection[str], alone: bool) -> tuple
     """Return the units whose norms ran, and those without one.
 
     ``alone``: whether of the others the norms alone never ran. That of the last convolution, which
-    gives the answer, is always taken for such a norm.
+    gives the answer, is always taken for such a norm; so is one in a ``Sequential`` beside others
+    that ran, as a ``Sequential`` runs all that it holds.
     """
+    ran = {unit.layer.name for unit in units if unit.norm is None or unit.norm.name not in idle}
     found = []
     for unit in units:
         if unit.norm is None or unit.norm.name not in idle:
             found.append(unit)
-        elif alone or unit is units[-1]:
-            found.append(replace(unit, norm=None))
+        elif alone or unit is units[-1] or _stands_between(unit.layer.name, ran):
+            # That it lacks the norm of the others is no sign of a transposed convolution.
+            found.append(replace(unit, norm=None, ways=(False,) if False in unit.ways else (True,)))
     return tuple(found)
+
+
+def _stands_between(name: str, others: Collection[str]) -> bool:
+    """Tell if a layer is in a numbered element, and one of others in an element beside it."""
+    words = name.split(".")
+    places = [at for at, word in enumerate(words) if word.isdecimal() and at]
+    around = [(words[:at], words[at]) for at in places]
+    split = [one.split(".") for one in others]
+    return any(
+        one[: len(held)] == held and one[len(held)].isdecimal() and one[len(held)] != number
+        for held, number in around
+        for one in split
+        if len(one) > len(held)
+    )

@@ -52,7 +52,7 @@ def test_the_first_three_in_words_and_each_can_be_had(resizing):
     assert found.candidates[0].differs.startswith("skip connection joined last, ")
     assert len({one.differs for one in found.candidates}) == 3
     assert found.checkpoint.known["join"].source == "assumed"
-    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     answers = []
     for one in found.candidates:
         again = identify(resizing, one.choices)

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
-from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._inert import Inert, Named, Record, tagged_dict
 from napari_segnet.containers._numpy_names import is_of_numpy
 from napari_segnet.containers._numpy_state import old_text, require_kind
 from napari_segnet.containers._opcodes import Stream, operations
@@ -176,8 +176,7 @@ class _Machine:
             return None
         if name in TENSORS:
             if self.script and name == _STRIDED and len(args) == _WITH_METADATA:
-                if not isinstance(args[-1], dict):
-                    raise ValueError("the metadata of a tensor are not a dict")
+                args = (*args[:-1], tagged_dict(args[-1]))
             if self.script and name == _SPARSE:
                 args = args[0], args[1:]
             return TENSORS[name](*args)

@@ -20,6 +20,8 @@ PIECE = b"\xfe\xff\x00\xe0"
 """How a piece of packed pixels begins; they are little-endian."""
 END = b"\xfe\xff\xdd\xe0"
 """What stands behind the last piece."""
+CHARACTERS = 0x00080005
+"""The element that pydicom never skips: in which characters texts are."""
 LEAST = 8
 """Bytes of the shortest element; fewer at the end of a file are none."""
 
@@ -76,7 +78,24 @@ def require_pixels(path: Path, file: BinaryIO, header: Any, *, is_packed: bool) 
             f"{path.name} is damaged: behind its pixels stands what belongs before them. Copy or "
             "export it again."
         )
+    if behind:
+        file.seek(-LEAST, os.SEEK_CUR)
+        _require_ends(path, file, implicit=implicit, little=little)
     return None if length == UNDEFINED else length
+
+
+def _require_ends(path: Path, file: BinaryIO, *, implicit: bool, little: bool) -> None:
+    """Refuse elements from here on without an end: pydicom that reads them has no pixels then."""
+    from pydicom.filereader import data_element_generator
+
+    try:
+        for _ in data_element_generator(file, implicit, little, specific_tags=[CHARACTERS]):
+            pass
+    except EOFError as error:
+        raise ImageError(
+            f"{path.name} is damaged: what stands behind its pixels has no end. Copy or export it "
+            "again."
+        ) from error
 
 
 def _number(tag: bytes, order: Literal["little", "big"]) -> int:

@@ -3184,6 +3184,25 @@ def test_pixels_in_pieces_and_then_others(tmp_path: Path) -> None:
         open_image(path)
 
 
+def test_pieces_of_pixels_of_an_unknown_kind(tmp_path: Path) -> None:
+    """They are a list of objects then; pixels in one part may be of an unknown kind."""
+    pydicom = pytest.importorskip("pydicom")
+    from support import dicoms
+
+    pixels = np.arange(12, dtype="u2").reshape(3, 4)
+    one = dicoms.slice_of(pixels)
+    path = dicoms.save(one, tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes().replace(PIXELS, PIXELS.replace(b"OW", b"UN")))
+    assert np.array_equal(np.asarray(open_image(path).data), pixels)
+    one.compress(pydicom.uid.RLELossless)
+    path = dicoms.save(one, tmp_path / "b.dcm")
+    kind = PIXELS.replace(b"OW", b"OB")
+    assert kind in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(kind, PIXELS.replace(b"OW", b"UN")))
+    with pytest.raises(ImageError, match="no pixels are of kind 'UN'"):
+        open_image(path)
+
+
 def test_pieces_of_pixels_that_are_shorter_than_they_say(tmp_path: Path) -> None:
     pydicom = pytest.importorskip("pydicom")
     from support import dicoms

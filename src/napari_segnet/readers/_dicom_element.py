@@ -14,6 +14,9 @@ UNDEFINED = 0xFFFFFFFF
 """The length of what comes in pieces."""
 KINDS = ("OB", "OW", "OF", "OD", "UN")
 """Kinds of values that pixels are written in, where a file says it."""
+IN_PIECES = KINDS[:-1]
+"""Of pixels in pieces: of an unknown kind, these are a list of objects
+(https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_6.2.2.html)."""
 TAG = {"little": b"\xe0\x7f\x10\x00", "big": b"\x7f\xe0\x00\x10"}
 GROUPS = (b"\xe0\x7f", b"\x7f\xe0")
 PIECE = b"\xfe\xff\x00\xe0"
@@ -60,10 +63,11 @@ def require_pixels(path: Path, file: BinaryIO, header: Any, *, is_packed: bool) 
     if implicit is None or len(head) < place.stop:
         return None
     kind = head[4:6].decode("latin-1")
-    if not implicit and head[:2] in GROUPS and kind not in KINDS:
-        raise ImageError(f"{path.name} is damaged: no pixels are of kind {kind!r}. Copy it again.")
     order: Literal["little", "big"] = "little" if little else "big"
     length = int.from_bytes(head[place], order)
+    kinds = IN_PIECES if length == UNDEFINED else KINDS
+    if not implicit and head[:2] in GROUPS and kind not in kinds:
+        raise ImageError(f"{path.name} is damaged: no pixels are of kind {kind!r}. Copy it again.")
     if head[:4] != TAG[order]:
         return None if length == UNDEFINED else length
     if length == UNDEFINED and not is_packed:

@@ -39,9 +39,8 @@ def require_origin(metadata: Mapping[str, Any]) -> None:
     ValueError
         If it has other parts, or is no JSON where it should be.
     """
-    said = {key: metadata.get(key) for key in _READERS if metadata.get(key)}
-    for key, text in said.items():
-        if not _READERS[key](text):
+    for key, fits in _READERS.items():
+        if metadata.get(key) and not fits(metadata[key]):
             raise ValueError(f"{key} of a node cannot be taken apart")
 
 

@@ -255,8 +255,9 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
             require_little_unpacked(path, file, stamp[0])
         require_few_items(path, file, stamp[0])
         file.seek(0)
-        tags = [Tag(name) for name in TAGS]
-        header = read_partial(file, at_pixels, force=not marked, specific_tags=tags)
+        header = read_partial(
+            file, at_pixels, force=not marked, specific_tags=[Tag(name) for name in TAGS]
+        )
         room = stamp[0] - file.tell()
         if room > 0 and not reached:
             raise ImageError(

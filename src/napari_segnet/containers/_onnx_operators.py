@@ -6,7 +6,8 @@ format's own checker and ONNX Runtime refuse it, and so does this.
 ``onnx_operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23:
 operation, first version, inputs, outputs (least and most), attributes with the letter of their
 kind, and ``!`` where a node must have it. Each version of an operation is a line of its own; the
-word ``deprecated`` stands where there is none from then on.
+word ``deprecated`` stands where there is none from then on. ``GroupNormalization`` of version 18 is
+as it was before onnx 1.16 deprecated it.
 """
 
 from __future__ import annotations

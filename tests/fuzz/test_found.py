@@ -492,6 +492,18 @@ def test_operations_of_onnx_that_later_versions_may_have(
         open_tree(path)
 
 
+@pytest.mark.parametrize("name", ["Own", ""])
+def test_a_function_of_onnx_without_a_name(name: str, tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "a.onnx", [node("Relu", ["image"], "out")], [])
+    function = onnx_files.part(1, name) + onnx_files.part(10, "mine")
+    path.write_bytes(path.read_bytes() + onnx_files.part(25, function))
+    if name:
+        assert open_tree(path).container == "onnx"
+        return
+    with pytest.raises(BrokenWeightsError, match="one of its functions has no name"):
+        open_tree(path)
+
+
 def test_types_in_attributes_of_onnx_that_are_no_messages(tmp_path: Path) -> None:
     for content, says in ((b"", "not of the kind"), (b"\x6e\x01", "which nobody writes")):
         made = node("Conv", ["image", "w"], "out", **CONV)  # field 13 of the kind 6

@@ -3367,3 +3367,20 @@ def test_a_conjugate_in_torchscript(tmp_path: Path) -> None:
     assert not tree.root["factor"].readable
     with pytest.raises(UnsupportedWeightsError, match=r"as a conjugate .* after resolve_conj\(\)"):
         tree.root["factor"].load()
+
+
+def test_a_value_that_torchscript_keeps_far_away(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Turned().eval()), tmp_path / "a.pt")
+    for number, says in ((1000, None), (2**32 - 1, "keeps a value as number 4,294,967,295")):
+        with zipfile.ZipFile(tmp_path / "a.pt") as old:
+            parts = [(name, old.read(name)) for name in old.namelist()]
+        place = next(n for n, (name, _) in enumerate(parts) if name.endswith("data.pkl"))
+        name, data = parts[place]
+        assert data[-3:-2] == b"q"
+        parts[place] = name, data[:-3] + b"r" + struct.pack("<I", number) + b"."
+        path = packed(tmp_path / "b.pt", parts)
+        if says is None:
+            assert open_tree(path).root["layer.weight"].readable
+            continue
+        with pytest.raises(BrokenWeightsError, match=says):
+            open_tree(path)

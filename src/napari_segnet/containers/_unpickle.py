@@ -54,6 +54,8 @@ SCRIPT = "__torch__"
 """Where the classes of a TorchScript file are."""
 _STRIDED, _WITH_METADATA = "torch._utils._rebuild_tensor_v2", 7
 """Values of a tensor of TorchScript, the last of which tells whether it is a conjugate."""
+_MOST_KEPT = 2**24
+"""Numbers of values that are kept in TorchScript, which makes a table of as many places."""
 _SPARSE = "torch._utils._rebuild_sparse_tensor"
 """TorchScript gives it one by one what others give in one tuple."""
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
@@ -215,6 +217,8 @@ class _Machine:
 
     def put(self, key: int) -> None:
         value = self.stack[-1]
+        if self.script and key >= _MOST_KEPT:
+            raise ValueError(f"it keeps a value as number {key:,}")
         if isinstance(value, HalfBuilt):
             value.memo_keys.append(key)
         self.memo[key] = value

@@ -10,6 +10,8 @@ import math
 import pickle
 import struct
 import sys
+import time
+import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -451,6 +453,55 @@ def test_graphs_that_onnx_refuses(nodes: list[bytes], why: str, tmp_path: Path) 
     (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
     with pytest.raises(BrokenWeightsError, match=why):
         open_tree(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("operation", "opset", "says"),
+    [
+        ("Gelu", 13, "knows no operation Gelu .* in version 13"),
+        ("Gelu", 20, None),
+        ("Upsample", 10, "knows no operation Upsample .* in version 10"),
+        ("Upsample", 7, None),
+        ("Scale", 7, None),
+        ("Relu", 99, None),
+        ("Relux", 99, "of a later version of ONNX .99. than 26"),
+    ],
+)
+def test_operations_of_onnx_as_of_their_version(
+    operation: str, opset: int, says: str | None, tmp_path: Path
+) -> None:
+    """As the format's own checker, which lets experimental operations pass."""
+    how = {"scales": [1.0, 1.0, 2.0, 2.0]} if operation == "Upsample" else {}
+    path = onnx_file(tmp_path / "a.onnx", [node(operation, ["image"], "out", **how)], [], opset)
+    if says is None:
+        assert open_tree(path).container == "onnx"
+        return
+    with pytest.raises(WeightsError, match=says):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(("inputs", "how"), [(["image"], {"slope": 1.0}), (["image", "image"], {})])
+def test_operations_of_onnx_that_later_versions_may_have(
+    inputs: list[str], how: dict[str, Any], tmp_path: Path
+) -> None:
+    path = onnx_file(tmp_path / "a.onnx", [node("Relu", inputs, "out", **how)], [], 27)
+    with pytest.raises(UnsupportedWeightsError, match="opset_version=26 or less"):
+        open_tree(path)
+    path = onnx_file(tmp_path / "b.onnx", [node("Relu", inputs, "out", **how)], [], 26)
+    with pytest.raises(BrokenWeightsError, match="Relu"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("name", ["Own", ""])
+def test_a_function_of_onnx_without_a_name(name: str, tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "a.onnx", [node("Relu", ["image"], "out")], [])
+    function = onnx_files.part(1, name) + onnx_files.part(10, "mine")
+    path.write_bytes(path.read_bytes() + onnx_files.part(25, function))
+    if name:
+        assert open_tree(path).container == "onnx"
+        return
+    with pytest.raises(BrokenWeightsError, match="one of its functions has no name"):
+        open_tree(path)
 
 
 def test_types_in_attributes_of_onnx_that_are_no_messages(tmp_path: Path) -> None:
@@ -2452,10 +2503,10 @@ def mutating(program: Any, name: str) -> None:
             "'conv2d' is not described",
         ),
         ("model.json", lambda said: mutating(said, "mul"), "that is changed than its graph"),
-        ("model.json", lambda said: origin(said, torch_fn=1), "torch_fn of a node is no text"),
+        ("model.json", lambda said: origin(said, torch_fn=1), "a value of it is no str"),
         ("model.json", lambda said: origin(said, torch_fn=""), ""),
         ("model.json", lambda said: origin(said, nn_module_stack="a,b"), "taken apart"),
-        ("model.json", lambda said: origin(said, stack_trace={"a": 1}), "is no text"),
+        ("model.json", lambda said: origin(said, stack_trace={"a": 1}), "a value of it is no str"),
         ("model.json", lambda said: origin(said, nn_module_stack="a,b,C[d, e];f,,G"), ""),
         ("model.json", lambda said: origin(said, source_fn_stack="a,b,c"), "taken apart"),
         ("model.json", lambda said: origin(said, custom="{"), "custom of a node cannot"),
@@ -2530,6 +2581,24 @@ def in_place(program: Any) -> None:
     first(program)["target"] = "torch.ops.aten.add_.Tensor"
 
 
+def without_dialect(program: Any) -> None:
+    in_place(program)
+    program["verifiers"] = []
+
+
+def on_device(program: Any) -> None:
+    first(program)["inputs"].append(
+        {"name": "device", "arg": {"as_device": {"type": "cpv", "index": None}}, "kind": 2}
+    )
+
+
+def lasting(program: Any, text: str, number: int) -> None:
+    """Give a tensor a length by an expression; ``s0`` is 2 to 8."""
+    program["range_constraints"]["s0"] = {"min_val": 2, "max_val": 8}
+    length = {"as_expr": {"expr_str": text, "hint": {"as_int": number}}}
+    described(program, sizes=[length], strides=[{"as_int": 1}])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -2546,7 +2615,20 @@ def in_place(program: Any) -> None:
         (lambda said: first(said).update(target="operator.add"), "no operation"),
         (lambda said: first(said).update(target="_operator.add"), "on lengths does not give one"),
         (in_place, "changes what it is given"),
+        (without_dialect, "changes what it is given"),
         (lambda said: said.update(verifiers=["ATE"]), "in the dialect 'ATE'"),
+        (lambda said: said["schema_version"].update(major=0), "of version 0"),
+        (lambda said: said["graph_module"].pop("module_call_graph"), "no field 'module_call"),
+        (
+            lambda said: said["graph_module"]["graph"].update(is_single_tensor_return=True),
+            "gives a tensor alone",
+        ),
+        (lambda said: described(said, storage_offset=None), "a SymInt has no fields"),
+        (lambda said: first(said)["metadata"].update(stack_trace={}), "a value of it is no str"),
+        (on_device, "a device that does not exist"),
+        (lambda said: lasting(said, "s1", 3), "'s1' has no range"),
+        (lambda said: lasting(said, "Symbol('s0', integer=True)", 9), "'s0' stands for 9"),
+        (lambda said: lasting(said, "Integer(7)", 2), "a length of 7 stands for 2"),
         (lambda said: said["schema_version"].update(major=7), "its PyTorch did not write"),
         (lambda said: described(said, dtype=99), "a dtype is of the kind 99"),
         (lambda said: described(said, dtype=5, requires_grad=True), "to have gradients"),
@@ -2582,6 +2664,19 @@ def test_operations_that_pytorch_cannot_make(
     path = packed(tmp_path / "a.pt2", rewritten(counted, "model.json", change))
     with pytest.raises(WeightsError, match=says):
         open_tree(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["s0", "Symbol('s0', integer=True)", "2*s0 + 1", "Integer(8)", "8"]
+)
+def test_lengths_of_a_program_that_are_expressions(
+    text: str, counted: Parts, tmp_path: Path
+) -> None:
+    def change(said: Any) -> None:
+        lasting(said, text, 8)
+
+    path = packed(tmp_path / "a.pt2", rewritten(counted, "model.json", change))
+    assert open_tree(path).container == "torch-export"
 
 
 def test_a_part_of_a_program_with_numbers_of_two_kinds(counted: Parts, tmp_path: Path) -> None:
@@ -2671,11 +2766,11 @@ def test_a_palette_of_more_colours_than_numbers() -> None:
     from napari_segnet.readers._views import PalettePixels
 
     colours = np.arange(341 * 3).astype("u1").reshape(341, 3)
-    numbers = np.array([[0, 255]], "u1")
-    assert np.array_equal(PalettePixels(numbers, colours)[...], colours[numbers])
-    bits = PalettePixels(numbers > 0, colours)[...]
+    numbers, one = np.array([[0, 255]], "u1"), np.zeros((), np.intp)
+    assert np.array_equal(PalettePixels(numbers, colours[None], one)[...], colours[numbers])
+    bits = PalettePixels(numbers > 0, colours[None], one)[...]
     assert np.array_equal(bits, colours[[[0, 1]]])
-    few = PalettePixels(numbers, colours[:4])[...]  # a number without a colour takes the last one
+    few = PalettePixels(numbers, colours[None, :4], one)[...]  # others take the last one
     assert np.array_equal(few, colours[[[0, 3]]])
 
 
@@ -3052,6 +3147,39 @@ def test_the_pixels_of_dicom_are_the_last(
 
 
 PIXELS = b"\xe0\x7f\x10\0OW\0\0"
+ITEM_ENDS = b"\xfe\xff\x0d\xe0" + bytes(4)
+LIST = b"\x40\0\x75\2SQ\0\0"
+INSIDE = b"\x10\0\x20\0LO\2\0ab"
+LISTS_END = b"\xfe\xff\xdd\xe0" + bytes(4)
+NO_END = b"\xff" * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "says"),
+    [
+        (ITEM_ENDS, b"", "an item ends that never began"),
+        (b"", ITEM_ENDS, None),
+        (LIST + NO_END + b"\xfe\xff\0\xe0" + NO_END + INSIDE + ITEM_ENDS + LISTS_END, b"", None),
+        (b"", b"\xfc\xff\xfc\xffOB\0\0" + NO_END + b"ab", "behind its pixels has no end"),
+        (b"", b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0ab", None),
+    ],
+)
+def test_what_stands_around_the_pixels_of_dicom(
+    before: bytes, behind: bytes, says: str | None, tmp_path: Path
+) -> None:
+    """Of a file that pydicom reads as a whole, what it then has no pixels of."""
+    pytest.importorskip("pydicom")
+    from support import dicoms
+
+    pixels = np.arange(12, dtype="u2").reshape(3, 4)
+    path = dicoms.save(dicoms.slice_of(pixels), tmp_path / "a.dcm")
+    first, _, last = path.read_bytes().partition(PIXELS)
+    path.write_bytes(first + before + PIXELS + last + behind)
+    if says is None:
+        assert np.array_equal(np.asarray(open_image(path).data), pixels)
+        return
+    with pytest.raises(ImageError, match=says):
+        open_image(path)
 
 
 def test_pixels_in_pieces_and_then_others(tmp_path: Path) -> None:
@@ -3065,6 +3193,25 @@ def test_pixels_in_pieces_and_then_others(tmp_path: Path) -> None:
     assert open_image(path).axes == "yx"
     path.write_bytes(path.read_bytes()[:-1] + PIXELS + struct.pack("<I", 4) + bytes(4))
     with pytest.raises(ImageError, match="belongs before them"):
+        open_image(path)
+
+
+def test_pieces_of_pixels_of_an_unknown_kind(tmp_path: Path) -> None:
+    """They are a list of objects then; pixels in one part may be of an unknown kind."""
+    pydicom = pytest.importorskip("pydicom")
+    from support import dicoms
+
+    pixels = np.arange(12, dtype="u2").reshape(3, 4)
+    one = dicoms.slice_of(pixels)
+    path = dicoms.save(one, tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes().replace(PIXELS, PIXELS.replace(b"OW", b"UN")))
+    assert np.array_equal(np.asarray(open_image(path).data), pixels)
+    one.compress(pydicom.uid.RLELossless)
+    path = dicoms.save(one, tmp_path / "b.dcm")
+    kind = PIXELS.replace(b"OW", b"OB")
+    assert kind in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(kind, PIXELS.replace(b"OW", b"UN")))
+    with pytest.raises(ImageError, match="no pixels are of kind 'UN'"):
         open_image(path)
 
 
@@ -3145,3 +3292,95 @@ def test_versions_of_onnx(version: int, opset: int, says: str, tmp_path: Path) -
     path.write_bytes(onnx_files.whole(1, version) + data[len(onnx_files.whole(1, 8)) :])
     with pytest.raises(BrokenWeightsError, match=says):
         open_tree(path)
+
+
+def palettes(path: Path, pages: int, bits: int, places: list[int]) -> Path:
+    """Write pages of a pixel whose palettes begin at these places behind the first one, in turn."""
+    count = 3 * 2**bits
+    colours = np.arange(count + max(places) // 2, dtype="<u2")
+    data = bytearray(b"II*\0" + bytes(4) + b"\1\0" + colours.tobytes())
+    link = 4
+    for page in range(pages):
+        struct.pack_into("<I", data, link, len(data))
+        tags = {256: 1, 257: 1, 258: bits, 259: 1, 262: 3, 277: 1, 278: 1, 279: bits // 8}
+        rows = {code: (3, 1, number) for code, number in tags.items()}
+        rows |= {273: (4, 1, 8), 320: (3, count, 10 + places[page % len(places)])}
+        data += struct.pack("<H", len(rows))
+        for code in sorted(rows):
+            data += struct.pack("<HHII", code, *rows[code])
+        link = len(data)
+        data += bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+def test_many_pages_with_a_large_palette(tmp_path: Path) -> None:
+    """Each page has one of 200 kB, at two places of the file."""
+    path = palettes(tmp_path / "a.tif", 600, 16, [0, 3 * 2**17])
+    began = time.process_time()
+    tracemalloc.start()
+    image = open_image(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6
+    assert time.process_time() - began < 5
+    shown = np.asarray(image.data)[:, 0, 0]
+    expected = [[(1 + n) >> 8, (1 + n + 2**16) >> 8 & 255, 0] for n in (0, 3 * 2**16)]
+    assert shown.shape == (600, 3)
+    assert np.array_equal(shown[:2, :2], np.asarray(expected)[:, :2] % 256)
+    assert np.array_equal(shown[0::2], np.repeat(shown[:1], 300, 0))
+
+
+def test_palettes_that_share_bytes(tmp_path: Path) -> None:
+    path = palettes(tmp_path / "a.tif", 20, 16, [*range(0, 40, 2)])
+    with pytest.raises(ImageError, match="of shared bytes"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("kind", ["i8", "u8", "f4", "f8"])
+def test_numbers_with_a_predictor_of_floating_point(kind: str, tmp_path: Path) -> None:
+    """The format's reader writes whole numbers of 64 bits so."""
+    tifffile = pytest.importorskip("tifffile")
+    pixels = (np.arange(20 * 30).reshape(20, 30) * 7919).astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", predictor=3)
+    image = open_image(tmp_path / "a.tif")
+    assert image.data.dtype == kind
+    assert np.array_equal(np.asarray(image.data), pixels)
+
+
+class Turned(torch.nn.Module):
+    """A network with a number whose imaginary part is stored with the other sign."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 1)
+        self.register_buffer("factor", torch.ones(3, dtype=torch.complex64).conj())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+def test_a_conjugate_in_torchscript(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Turned().eval()), tmp_path / "a.pt")
+    tree = open_tree(tmp_path / "a.pt")
+    assert tree.root["layer.weight"].readable
+    assert not tree.root["factor"].readable
+    with pytest.raises(UnsupportedWeightsError, match=r"as a conjugate .* after resolve_conj\(\)"):
+        tree.root["factor"].load()
+
+
+def test_a_value_that_torchscript_keeps_far_away(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Turned().eval()), tmp_path / "a.pt")
+    for number, says in ((1000, None), (2**32 - 1, "keeps a value as number 4,294,967,295")):
+        with zipfile.ZipFile(tmp_path / "a.pt") as old:
+            parts = [(name, old.read(name)) for name in old.namelist()]
+        place = next(n for n, (name, _) in enumerate(parts) if name.endswith("data.pkl"))
+        name, data = parts[place]
+        assert data[-3:-2] == b"q"
+        parts[place] = name, data[:-3] + b"r" + struct.pack("<I", number) + b"."
+        path = packed(tmp_path / "b.pt", parts)
+        if says is None:
+            assert open_tree(path).root["layer.weight"].readable
+            continue
+        with pytest.raises(BrokenWeightsError, match=says):
+            open_tree(path)

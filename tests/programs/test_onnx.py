@@ -211,6 +211,16 @@ CASES: dict[str, tuple[list[bytes], Weights, Callable[..., torch.Tensor]]] = {
     "spatial attention": (
         [
             node("ReduceMean", ["image", "one"], "m", keepdims=1),
+            node("ReduceMax", ["image", "one"], "n", keepdims=1),
+            node("Concat", ["m", "n"], "c", axis=1),
+            node("Mul", ["image", "c"], "out"),
+        ],
+        PLACES,
+        lambda x, w: x * torch.cat([x.mean(1, True), x.amax(1, True)], 1),
+    ),
+    "spatial attention before version 18": (
+        [
+            node("ReduceMean", ["image"], "m", axes=[1], keepdims=1),
             node("ReduceMax", ["image"], "n", axes=[1], keepdims=1),
             node("Concat", ["m", "n"], "c", axis=1),
             node("Mul", ["image", "c"], "out"),
@@ -335,10 +345,18 @@ CASES: dict[str, tuple[list[bytes], Weights, Callable[..., torch.Tensor]]] = {
 }  # fmt: skip
 
 
+OPSETS = {
+    "group norm with a weight for each group": 18,
+    "group norm with a weight for each channel": 21,
+    "spatial attention": 18,
+}
+"""Versions of operations that the other cases do not need."""
+
+
 @pytest.mark.parametrize("what", CASES)
 def test_answers_as_torch_does(what: str, tmp_path: Path) -> None:
     nodes, weights, function = CASES[what]
-    path = network(tmp_path / "a.onnx", nodes, weights)
+    path = network(tmp_path / "a.onnx", nodes, weights, opset=OPSETS.get(what, 17))
     lowest = identify(path).size
     own = {name: torch.from_numpy(array) for name, array in weights.items()}
     for rows, columns in ((16, 20), (13, 15)):

@@ -13,13 +13,14 @@ from typing import Any
 from napari_segnet.containers._export_schema import LaterSchema
 from napari_segnet.containers._operators import Operator, argument_names, operator
 
-__all__ = ["TRAINING", "known_name", "require_dialects", "require_ends", "require_node"]
+__all__ = ["ATEN", "TRAINING", "known_name", "require_dialects", "require_ends", "require_node"]
 
-ATEN, OPERATIONS = "torch.ops.aten.", "torch.ops."
+_ATEN, OPERATIONS = "torch.ops.aten.", "torch.ops."
 """How the targets of PyTorch's own operations begin, and those of any package."""
-TRAINING = "TRAINING"
-DIALECTS = frozenset(("", "ATEN", TRAINING, "EDGE"))
-"""Rules by which PyTorch checks a program; ExecuTorch has the last one."""
+ATEN, TRAINING = "ATEN", "TRAINING"
+DIALECTS = frozenset(("", ATEN, TRAINING, "EDGE"))
+"""Rules by which PyTorch checks a program; ExecuTorch has the last one. Without a word it is the
+first that has a name."""
 _NUMBERS = (
     "eq ne le ge lt gt neg mul add sub floordiv mod pow truediv and_ or_ lshift rshift abs not_ pos"
 )
@@ -80,8 +81,8 @@ def require_node(node: Mapping[str, Any], *, functional: bool) -> None:
         If it lacks a value, has one twice, or gives what it cannot give.
     """
     target = node["target"]
-    if target.startswith(ATEN):
-        name = target.removeprefix(ATEN)
+    if target.startswith(_ATEN):
+        name = target.removeprefix(_ATEN)
         known = operator(name)
         if known is None:
             raise LaterSchema(f"there is no operation {target[:60]!r}")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from napari_segnet.containers._named_texts import device
+
 __all__ = ["LaterSchema", "require_object"]
 
 # Each line is one class, indented lines go on. ``?`` behind a field: it may be missing; behind a
@@ -23,7 +25,7 @@ SymInt | as_expr SymExpr, as_int int
 SymFloat | as_expr SymExpr, as_float float
 SymBool | as_expr SymExpr, as_bool bool
 TensorMeta: dtype dtype, sizes [SymInt], requires_grad bool, device Device, strides [SymInt],
-    storage_offset SymInt?, layout int
+    storage_offset SymInt, layout int
 SymIntArgument | as_name str, as_int int
 SymFloatArgument | as_name str, as_float float
 SymBoolArgument | as_name str, as_bool bool
@@ -43,7 +45,7 @@ Argument | as_none any, as_tensor TensorArgument, as_tensors [TensorArgument], a
     OptionalTensorArgument, as_complex ComplexValue, as_nested_tensors [[TensorArgument]],
     as_int_lists [[int]], as_string_to_argument {Argument}, as_float_lists [[float]]
 NamedArgument: name str, arg Argument, kind? int?
-Node: target str, inputs [NamedArgument], outputs [Argument], metadata {any},
+Node: target str, inputs [NamedArgument], outputs [Argument], metadata {str?},
     is_hop_single_tensor_return? bool?, name? str?
 Graph: inputs [Argument], outputs [Argument], nodes [Node], tensor_values {TensorMeta},
     sym_int_values {SymInt}, sym_bool_values {SymBool}, is_single_tensor_return? bool,
@@ -77,7 +79,7 @@ ModuleCallSignature: inputs [Argument], outputs [Argument], in_spec str, out_spe
     forward_arg_names? [str]?
 ModuleCallEntry: fqn str, signature? ModuleCallSignature?
 NamedTupleDef: field_names [str]
-GraphModule: graph Graph, signature GraphSignature, module_call_graph? [ModuleCallEntry],
+GraphModule: graph Graph, signature GraphSignature, module_call_graph [ModuleCallEntry],
     metadata? {any}, treespec_namedtuple_fields? {NamedTupleDef}
 SchemaVersion: major int, minor int
 ExportedProgram: graph_module GraphModule, opset_version {int}, range_constraints
@@ -185,6 +187,8 @@ def _require_fields(held: Any, kind: str, depth: int) -> None:
             require_object(held[name], wanted, depth + 1)
         elif needed and not one_of:
             raise ValueError(f"a {kind} has no field {name!r}")
+    if kind == "Device":
+        device(held["type"], held.get("index"))
 
 
 @cache

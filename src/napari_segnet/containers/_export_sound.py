@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from napari_segnet.containers._export_nodes import (
+    ATEN,
     TRAINING,
     require_dialects,
     require_ends,
     require_node,
 )
 from napari_segnet.containers._export_schema import LaterSchema, require_object
-from napari_segnet.containers._export_texts import require_origin, require_trees
-from napari_segnet.containers._named_texts import device
+from napari_segnet.containers._export_texts import require_length, require_origin, require_trees
 
 __all__ = ["require_meta", "require_names", "require_program"]
 
@@ -45,18 +45,22 @@ def require_program(program: Mapping[str, Any]) -> None:
     """
     require_object(program, "ExportedProgram")
     module = program["graph_module"]
-    if not 0 <= program["schema_version"]["major"] <= NEWEST:
-        major = program["schema_version"]["major"]
+    major, minor = (program["schema_version"][name] for name in ("major", "minor"))
+    if not (0 < major <= NEWEST or major == minor == 0):
         raise LaterSchema(f"its schema is of version {major}, where 5 to {NEWEST} are read")
     _require_version(program)
     _require_ranges(program["range_constraints"])
-    require_trees(module.get("module_call_graph"))
+    require_trees(module["module_call_graph"])
     _require_same(module["signature"]["input_specs"], module["graph"]["inputs"])
     _require_answers(module["signature"], module["graph"]["outputs"])
-    dialects = program.get("verifiers") or ()
+    if module["graph"].get("is_single_tensor_return"):
+        raise ValueError("its graph says that it gives a tensor alone, as only graphs inside do")
+    dialects = program.get("verifiers") or [program.get("dialect", ATEN)]
     require_dialects(dialects)
-    known = _require_graph(module["graph"], bool(dialects) and {*dialects} != {TRAINING})
-    for call in module.get("module_call_graph") or ():
+    known = _require_graph(module["graph"], {*dialects} != {TRAINING})
+    for length in _lengths(module["graph"]):
+        require_length(length, program["range_constraints"])
+    for call in module["module_call_graph"]:
         _require_call(call.get("signature") or {}, known)
 
 
@@ -92,7 +96,6 @@ def require_meta(meta: Any) -> None:
         raise ValueError("a length is not a whole number, or is negative")
     if math.prod(lengths) >= _MOST:
         raise ValueError("a tensor claims more numbers than any computer holds")
-    device(meta["device"]["type"], meta["device"].get("index"))
     if meta["requires_grad"] and meta["dtype"] not in _WITH_GRADIENTS:
         raise ValueError("a tensor of whole numbers is said to have gradients")
     for one in (*meta["sizes"], *meta["strides"]):
@@ -179,6 +182,13 @@ def _require_graph(graph: Mapping[str, Any], functional: bool) -> set[str]:
     for one in graph["outputs"]:
         _require_known(one, known)
     return known
+
+
+def _lengths(graph: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the lengths of tensors, their steps, and lengths of their own."""
+    for meta in graph["tensor_values"].values():
+        yield from (*meta["sizes"], *meta["strides"], meta["storage_offset"])
+    yield from graph["sym_int_values"].values()
 
 
 def _require_call(signature: Mapping[str, Any], known: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Texts in a program of ``torch.export`` that PyTorch takes apart: where a node is from, and trees.
+"""Texts in a program of ``torch.export`` that PyTorch takes apart: origins, trees and lengths.
 
 https://github.com/pytorch/pytorch/blob/main/torch/_export/serde/serialize.py and
 https://github.com/pytorch/pytorch/blob/main/torch/utils/_pytree.py, as of PyTorch 2.15
@@ -6,12 +6,13 @@ https://github.com/pytorch/pytorch/blob/main/torch/utils/_pytree.py, as of PyTor
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any
 
 from napari_segnet.budget import parsed_json
 
-__all__ = ["require_origin", "require_trees"]
+__all__ = ["require_length", "require_origin", "require_trees"]
 
 BETWEEN = ";"
 PARTS = 3
@@ -26,6 +27,8 @@ TYPES = frozenset(
 _CONTEXTS: Mapping[str, type] = {"collections.namedtuple": str, "collections.defaultdict": dict}
 """Types that are described by no JSON: by the name of the class, or by what makes new values."""
 _DEEPEST = 40
+SYMBOL, INTEGER = "Symbol", "Integer"
+"""What SymPy writes around names and numbers since PyTorch 2.6; before, they stand alone."""
 
 
 def require_origin(metadata: Mapping[str, Any]) -> None:
@@ -34,17 +37,52 @@ def require_origin(metadata: Mapping[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If it is no text, has other parts, or is no JSON where it should be.
+        If it has other parts, or is no JSON where it should be.
     """
-    trace = metadata.get("stack_trace")
-    if trace and not isinstance(trace, str):
-        raise ValueError("stack_trace of a node is no text")
-    said = {key: metadata.get(key) for key in _READERS if metadata.get(key)}
-    for key, text in said.items():
-        if not isinstance(text, str):
-            raise ValueError(f"{key} of a node is no text")
-        if not _READERS[key](text):
+    for key, fits in _READERS.items():
+        if metadata.get(key) and not fits(metadata[key]):
             raise ValueError(f"{key} of a node cannot be taken apart")
+
+
+def require_length(length: Mapping[str, Any], ranges: Mapping[str, Any]) -> None:
+    """Refuse a number that a length stands for, if its expression can be no such number.
+
+    Parameters
+    ----------
+    length : mapping
+        A ``SymInt`` of the schema.
+    ranges : mapping
+        ``range_constraints`` of a program.
+
+    Raises
+    ------
+    ValueError
+        If the expression is a name without a range, or with one that the number is not in, or if
+        it is another number.
+    """
+    said = length.get("as_expr") or {}
+    hint = (said.get("hint") or {}).get("as_int")
+    if hint is None:
+        return
+    one = _atom(said["expr_str"])
+    if isinstance(one, int) and one != hint:
+        raise ValueError(f"a length of {one} stands for {hint}")
+    if isinstance(one, str):
+        if one not in ranges:
+            raise ValueError(f"its length {one[:40]!r} has no range")
+        low, high = (ranges[one].get(end) for end in ("min_val", "max_val"))
+        if not (low is None or float(low) <= hint) or not (high is None or hint <= float(high)):
+            raise ValueError(f"its length {one[:40]!r} stands for {hint}, which it cannot be")
+
+
+def _atom(text: str) -> Any:
+    """Return the name or the number that an expression is; None of a longer one."""
+    found = ast.parse(text.strip(), mode="eval").body
+    if isinstance(found, ast.Name):
+        return found.id
+    if isinstance(found, ast.Call) and isinstance(found.func, ast.Name) and found.args:
+        found = found.args[0] if found.func.id in (SYMBOL, INTEGER) else found
+    return found.value if isinstance(found, ast.Constant) else None
 
 
 def require_trees(calls: Any) -> None:
@@ -60,7 +98,7 @@ def require_trees(calls: Any) -> None:
     ValueError
         If one is no JSON of ``torch.utils._pytree``.
     """
-    for call in calls or ():
+    for call in calls:
         signature = call.get("signature")
         for name in ("in_spec", "out_spec") if signature else ():
             said = parsed_json(signature[name])
@@ -113,14 +151,9 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _anything(text: str) -> bool:
-    return bool(text)
-
-
 _READERS = {
     "nn_module_stack": _modules,
     "source_fn_stack": _sources,
-    "torch_fn": _anything,
     "custom": _is_json,
     "from_node": _is_json,
 }

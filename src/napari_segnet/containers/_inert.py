@@ -12,13 +12,15 @@ import numpy as np
 from napari_segnet.budget import Budget
 from napari_segnet.containers._types import TensorRef
 
-__all__ = ["Inert", "Named", "Plain", "Record", "plain"]
+__all__ = ["Inert", "Named", "Plain", "Record", "plain", "tagged_dict"]
 
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 24
 _MAX_ARRAY = 4096
 _MAX_BITS = 1024  # Python prints no integer of more than 4300 digits
 _LEFT_OUT = "..."
+_TAGGED = "torch.jit._pickle.restore_type_tag"
+"""How TorchScript tells the type of a dict or list, which follows the value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +78,21 @@ class Inert:
                 found.update((key, value) for key, value in state.items() if isinstance(key, str))
         found.update((key, value) for key, value in self.entries if isinstance(key, str))
         return found
+
+
+def tagged_dict(value: Any) -> dict[Any, Any]:
+    """Return a dict as TorchScript writes it: bare, or with its type beside it.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if isinstance(value, Inert) and value.name == _TAGGED and len(value.args) == 2:
+        value = value.args[0]
+    if not isinstance(value, dict):
+        raise ValueError("the metadata of a tensor are not a dict")
+    return value
 
 
 class Record(dict[str, Any]):

@@ -193,7 +193,9 @@ def _pair(message: Message) -> tuple[str, str]:
 def _function(message: Message) -> tuple[str, str]:
     message.walk(FUNCTION)
     found = {one.number: message.name(one) for one in message if one.number in (1, 10)}
-    return found.get(10, ""), found.get(1, "")
+    if not found.get(1):
+        raise ValueError("one of its functions has no name")
+    return found.get(10, ""), found[1]
 
 
 @dataclass(slots=True)

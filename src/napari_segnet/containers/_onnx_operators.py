@@ -5,26 +5,33 @@ format's own checker and ONNX Runtime refuse it, and so does this.
 
 ``onnx_operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23:
 operation, first version, inputs, outputs (least and most), attributes with the letter of their
-kind, and ``!`` where a node must have it. A new operation, or a new version of one, is a line of
-its own there; versions in which one is deprecated are left out, since old files go on to have it.
+kind, and ``!`` where a node must have it. Each version of an operation is a line of its own; the
+word ``deprecated`` stands where there is none from then on. ``GroupNormalization`` of version 18 is
+as it was before onnx 1.16 deprecated it.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor
 
-__all__ = ["require_known"]
+__all__ = ["NEWEST", "LaterOperator", "require_known"]
 
 FILE = Path(__file__).with_name("onnx_operators.txt")
 NEWEST = 26
 """The last version of ONNX' operations that the table knows; later ones may say more."""
+DEPRECATED = "deprecated"
+EXPERIMENTAL = frozenset(
+    "ATen Affine ConstantFill Crop DynamicSlice GRUUnit GivenTensorFill ImageScaler "
+    "ParametricSoftplus Scale ScaledTanh".split()
+)
+"""Operations of files of 2017 and 2018, which the checker lets pass and never looks at."""
 ANY = 10**6
 """Of inputs and outputs where there is no most."""
 KINDS: Mapping[str, tuple[type, ...]] = {
@@ -32,6 +39,10 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     **{"I": (int,), "F": (float,), "S": (str,)},
 }
 """Of an attribute's value, and of each in a list (large letters)."""
+
+
+class LaterOperator(ValueError):
+    """A node has what no version of the table has, in a file of a later version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,11 @@ class Rule:
     outputs: tuple[int, int]
     attributes: Mapping[str, str]
     required: frozenset[str]
+    deprecated: bool = False
+
+
+_NONE = Rule(0, (0, 0), (0, 0), {}, frozenset(), deprecated=True)
+"""Stands where there is no operation."""
 
 
 @functools.cache
@@ -51,6 +67,9 @@ def _rules() -> Mapping[str, tuple[Rule, ...]]:
     found: dict[str, list[Rule]] = {}
     for line in FILE.read_text("ascii").splitlines():
         name, since, inputs, *rest = line.split(" ")
+        if inputs == DEPRECATED:
+            found.setdefault(name, []).insert(0, replace(_NONE, since=int(since)))
+            continue
         kinds = dict(one.removesuffix("!").split(":") for one in rest[1:])
         needed = frozenset(one.partition(":")[0] for one in rest[1:] if one.endswith("!"))
         rule = Rule(int(since), _range(inputs), _range(rest[0]), kinds, needed)
@@ -79,26 +98,27 @@ def require_known(node: OnnxNode, opset: int) -> None:
 
     Raises
     ------
+    LaterOperator
+        If a version beyond the table may have it.
     ValueError
-        If it has other inputs, outputs or attributes, or there is no such operation; one of a
-        version beyond the table is let pass.
+        If it has other inputs, outputs or attributes than its operation has in this version, or
+        if there is no such operation.
     """
     shown = f"{node.operation[:40]} ({(node.name or '-')[:40]})"
-    rules = _rules().get(node.operation)
-    if rules is None:
-        if opset <= NEWEST:
-            raise ValueError(f"ONNX knows no operation {shown}")
+    if node.operation in EXPERIMENTAL:
         return
-    # Some writers use an operation before its version: it can mean one thing only.
-    rule = next((rule for rule in rules if rule.since <= opset), rules[-1])
-    later = rules[: rules.index(rule) + 1]
-    for what, names, ranges in (
-        ("inputs", node.inputs, [one.inputs for one in later]),
-        ("outputs", node.outputs, [one.outputs for one in later]),
+    rules = _rules().get(node.operation, ())
+    rule = next((rule for rule in rules if rule.since <= opset), _NONE)
+    if rule.deprecated:
+        raise _unknown(f"ONNX knows no operation {shown} in version {opset}", opset)
+    for what, names, (least, most) in (
+        ("inputs", node.inputs, rule.inputs),
+        ("outputs", node.outputs, rule.outputs),
     ):
-        least, most = min(ends[0] for ends in ranges), max(ends[1] for ends in ranges)
         if not least <= len(names) <= most:
-            raise ValueError(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
+            raise _unknown(
+                f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}", opset
+            )
     if node.operation not in WITHOUT and not all(node.inputs[: rule.inputs[0]]):
         raise ValueError(f"{shown} lacks an input that ONNX demands")
     if rule.outputs[1] != ANY and not all(node.outputs[: rule.outputs[0]]):
@@ -107,10 +127,15 @@ def require_known(node: OnnxNode, opset: int) -> None:
         raise ValueError(f"{shown} has no attribute {min(missing)!r}, which ONNX demands")
     for name, value in node.attributes.items():
         kind = rule.attributes.get(name)
-        if kind is None and opset <= NEWEST:
-            raise ValueError(f"{shown} has an attribute {name[:40]!r} that ONNX does not know")
-        if kind is not None and not _fits(kind, value):
+        if kind is None:
+            raise _unknown(f"{shown} has an attribute {name[:40]!r} that ONNX does not know", opset)
+        if not _fits(kind, value):
             raise ValueError(f"the attribute {name[:40]!r} of {shown} is of another kind")
+
+
+def _unknown(what: str, opset: int) -> ValueError:
+    """Return the error of a node that the table has not, which a later one may have."""
+    return LaterOperator(what) if opset > NEWEST else ValueError(what)
 
 
 def _fits(kind: str, value: Any) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
-from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._inert import Inert, Named, Record, tagged_dict
 from napari_segnet.containers._numpy_names import is_of_numpy
 from napari_segnet.containers._numpy_state import old_text, require_kind
 from napari_segnet.containers._opcodes import Stream, operations
@@ -54,6 +54,8 @@ SCRIPT = "__torch__"
 """Where the classes of a TorchScript file are."""
 _STRIDED, _WITH_METADATA = "torch._utils._rebuild_tensor_v2", 7
 """Values of a tensor of TorchScript, the last of which tells whether it is a conjugate."""
+_MOST_KEPT = 2**24
+"""Numbers of values that are kept in TorchScript, which makes a table of as many places."""
 _SPARSE = "torch._utils._rebuild_sparse_tensor"
 """TorchScript gives it one by one what others give in one tuple."""
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
@@ -176,8 +178,7 @@ class _Machine:
             return None
         if name in TENSORS:
             if self.script and name == _STRIDED and len(args) == _WITH_METADATA:
-                if not isinstance(args[-1], dict):
-                    raise ValueError("the metadata of a tensor are not a dict")
+                args = (*args[:-1], tagged_dict(args[-1]))
             if self.script and name == _SPARSE:
                 args = args[0], args[1:]
             return TENSORS[name](*args)
@@ -216,6 +217,8 @@ class _Machine:
 
     def put(self, key: int) -> None:
         value = self.stack[-1]
+        if self.script and key >= _MOST_KEPT:
+            raise ValueError(f"it keeps a value as number {key:,}")
         if isinstance(value, HalfBuilt):
             value.memo_keys.append(key)
         self.memo[key] = value

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_segnet.containers._onnx_model import NEWEST, OnnxGraph, OnnxModel, read_model
+from napari_segnet.containers._onnx_operators import NEWEST as NEWEST_OPERATORS
+from napari_segnet.containers._onnx_operators import LaterOperator
 from napari_segnet.containers._onnx_sound import require_sound
 from napari_segnet.containers._onnx_tensor import OnnxTensor, reference
 from napari_segnet.containers._protobuf import Message, Source
@@ -48,6 +50,13 @@ class Onnx:
                         "onnx, or update this package."
                     )
                 require_sound(model)
+            except LaterOperator as error:
+                raise UnsupportedWeightsError(
+                    f"{path.name} has operations of a later version of ONNX "
+                    f"({model.opsets.get('', 0)}) than {NEWEST_OPERATORS}, the newest that is "
+                    f"read, or is damaged ({error}). Export it with opset_version="
+                    f"{NEWEST_OPERATORS} or less, or update this package."
+                ) from error
             except ValueError as error:
                 raise _damaged(path, str(error)) from error
         root: dict[str, TensorRef] = {}

@@ -14,12 +14,17 @@ UNDEFINED = 0xFFFFFFFF
 """The length of what comes in pieces."""
 KINDS = ("OB", "OW", "OF", "OD", "UN")
 """Kinds of values that pixels are written in, where a file says it."""
+IN_PIECES = KINDS[:-1]
+"""Of pixels in pieces: of an unknown kind, these are a list of objects
+(https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_6.2.2.html)."""
 TAG = {"little": b"\xe0\x7f\x10\x00", "big": b"\x7f\xe0\x00\x10"}
 GROUPS = (b"\xe0\x7f", b"\x7f\xe0")
 PIECE = b"\xfe\xff\x00\xe0"
 """How a piece of packed pixels begins; they are little-endian."""
 END = b"\xfe\xff\xdd\xe0"
 """What stands behind the last piece."""
+CHARACTERS = 0x00080005
+"""The element that pydicom never skips: in which characters texts are."""
 LEAST = 8
 """Bytes of the shortest element; fewer at the end of a file are none."""
 
@@ -58,10 +63,11 @@ def require_pixels(path: Path, file: BinaryIO, header: Any, *, is_packed: bool) 
     if implicit is None or len(head) < place.stop:
         return None
     kind = head[4:6].decode("latin-1")
-    if not implicit and head[:2] in GROUPS and kind not in KINDS:
-        raise ImageError(f"{path.name} is damaged: no pixels are of kind {kind!r}. Copy it again.")
     order: Literal["little", "big"] = "little" if little else "big"
     length = int.from_bytes(head[place], order)
+    kinds = IN_PIECES if length == UNDEFINED else KINDS
+    if not implicit and head[:2] in GROUPS and kind not in kinds:
+        raise ImageError(f"{path.name} is damaged: no pixels are of kind {kind!r}. Copy it again.")
     if head[:4] != TAG[order]:
         return None if length == UNDEFINED else length
     if length == UNDEFINED and not is_packed:
@@ -76,7 +82,24 @@ def require_pixels(path: Path, file: BinaryIO, header: Any, *, is_packed: bool) 
             f"{path.name} is damaged: behind its pixels stands what belongs before them. Copy or "
             "export it again."
         )
+    if behind:
+        file.seek(-LEAST, os.SEEK_CUR)
+        _require_ends(path, file, implicit=implicit, little=little)
     return None if length == UNDEFINED else length
+
+
+def _require_ends(path: Path, file: BinaryIO, *, implicit: bool, little: bool) -> None:
+    """Refuse elements from here on without an end: pydicom that reads them has no pixels then."""
+    from pydicom.filereader import data_element_generator
+
+    try:
+        for _ in data_element_generator(file, implicit, little, specific_tags=[CHARACTERS]):
+            pass
+    except EOFError as error:
+        raise ImageError(
+            f"{path.name} is damaged: what stands behind its pixels has no end. Copy or export it "
+            "again."
+        ) from error
 
 
 def _number(tag: bytes, order: Literal["little", "big"]) -> int:

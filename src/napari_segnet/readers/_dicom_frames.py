@@ -64,6 +64,8 @@ TAGS = (
     ),
 )
 """All that is read of a header: a few of its elements, since a series has hundreds of files."""
+PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Elements of pixels: of 32-bit and 64-bit floating point, and of whole numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +231,15 @@ def scan_files(paths: Sequence[Path]) -> Scan:
 
 def _header(path: Path) -> tuple[Any, Stamp, int]:
     """Return a header without its pixels, which file it is, and the bytes that are its pixels."""
-    import pydicom
-    from pydicom.filereader import read_file_meta_info
+    from pydicom.filereader import read_file_meta_info, read_partial
+    from pydicom.tag import Tag
+
+    reached = False
+
+    def at_pixels(tag: int, _kind: str | None, _length: int) -> bool:
+        nonlocal reached
+        reached = reached or tag in PIXELS
+        return reached
 
     with decoding(path, "DICOM"), quiet(), path.open("rb") as file:
         stamp = stamp_of(os.fstat(file.fileno()))
@@ -246,10 +255,15 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
             require_little_unpacked(path, file, stamp[0])
         require_few_items(path, file, stamp[0])
         file.seek(0)
-        header = pydicom.dcmread(
-            file, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS)
+        header = read_partial(
+            file, at_pixels, force=not marked, specific_tags=[Tag(name) for name in TAGS]
         )
         room = stamp[0] - file.tell()
+        if room > 0 and not reached:
+            raise ImageError(
+                f"{path.name} is damaged: before its pixels, an item ends that never began. Copy "
+                "or export it again."
+            )
         said = require_pixels(path, file, header, is_packed=_compressed(_syntax(header)))
     return header, stamp, room if said is None else min(room, said)
 

@@ -6,7 +6,6 @@ PhotometricInterpretation, InkSet, YCbCr* and Orientation are those of TIFF 6.0
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from napari_segnet.readers._views import Converted, FirstSamples, Inverted, Pale
 
 __all__ = ["Meant", "meant", "orientation"]
 
-PHOTOMETRIC, ORIENTATION, INK_SET = 262, 274, 332
+PHOTOMETRIC, ORIENTATION, COLOUR_MAP, INK_SET = 262, 274, 320, 332
 COEFFICIENTS, SUBSAMPLING, BLACK_WHITE = 529, 530, 532
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = 0, 1, 2, 3, 4, 5, 6
 CIELAB, ICCLAB, CFA, LINEAR_RAW, DEPTH = 8, 9, 32803, 34892, 51177
@@ -89,10 +88,10 @@ def meant(path: Path, tif: Any, series: Any, data: Any, *, as_numbers: bool) -> 
     samples = series.axes.find("S")
     notes: tuple[str, ...] = ()
     if kind == PALETTE and not as_numbers and _palette_counts(tif, series):
-        colours = _palettes(path, series, data.shape)
-        if colours is not None:
+        palettes = _palettes(path, series, data.shape)
+        if palettes is not None:
             numbers = data if samples < 0 else FirstSamples(data, samples, 1)  # others are alpha
-            made = PalettePixels(numbers, colours)
+            made = PalettePixels(numbers, *palettes)
             notes = () if samples < 0 else (ALPHA_NOTE,)
             return Meant(data=made, samples=numbers.ndim, rgb=True, palette=True, notes=notes)
     if samples >= 0:
@@ -152,21 +151,48 @@ def _palette_counts(tif: Any, series: Any) -> bool:
     return not (tif.is_imagej or series.kind in ("imagej", "ome"))
 
 
-def _palettes(path: Path, series: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """Return ``(n, 3)`` uint8 colours; those of each plane if planes have palettes of their own."""
+def _palettes(
+    path: Path, series: Any, shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.intp]] | None:
+    """Return palettes ``(k, n, 3)``, and which of them each plane has, see ``PalettePixels``.
+
+    Pages may share a palette by its place in the file, so each place is read once.
+    """
     first, lead = _palette(path, series.keyframe), shape[: len(shape) - len(series.keyframe.shape)]
-    if first is None or len(series) == 1 or math.prod(lead) != len(series):
-        return first
-    pages = (series[number] for number in range(len(series)))
-    every = [first if page is None else _palette(path, page.aspage()) for page in pages]
-    if all(one is not None and np.array_equal(one, first) for one in every):
-        return first
-    if any(one is None or one.shape != first.shape for one in every):
+    if first is None:
+        return None
+    found, which, numbers = [first], np.zeros(lead, np.intp), {_place(series.keyframe): 0}
+    if len(series) > 1 and which.size == len(series):
+        for number in range(len(series)):
+            page = series[number]
+            if page is None:
+                continue
+            place = _place(page := page.aspage())
+            if place not in numbers:
+                numbers[place] = len(found)
+                found.append(_like(path, page, first, len(found)))
+            which.flat[number] = numbers[place]
+    if all(np.array_equal(one, first) for one in found):
+        return first[np.newaxis], np.zeros((), np.intp)
+    return np.stack(found), which
+
+
+def _like(path: Path, page: Any, first: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    """Return the palette of a page behind ``count`` others, which must be as the first one is."""
+    fits = count * first.nbytes <= page.parent.filehandle.size
+    found = _palette(path, page) if fits else None
+    if found is None or found.shape != first.shape:
         raise ImageError(
-            f"{path.name} has pages with palettes of different lengths, or without one. Save them "
-            "as RGB."
+            f"{path.name} has pages with palettes of different lengths, of shared bytes, or "
+            "without one. Save them as RGB."
         )
-    return np.stack([one for one in every if one is not None]).reshape(*lead, *first.shape)
+    return found
+
+
+def _place(page: Any) -> tuple[Any, ...]:
+    """Return file, place and length of a page's palette."""
+    tag = page.tags.get(COLOUR_MAP)
+    return (page.parent.filehandle.path, tag and tag.valueoffset, tag and tag.count)
 
 
 def _palette(path: Path, page: Any) -> npt.NDArray[np.uint8] | None:

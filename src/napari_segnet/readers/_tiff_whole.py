@@ -55,7 +55,10 @@ OLD_JPEG = 6
 """JPEG of TIFF 6.0, whose strips may do without the headers that every JPEG file begins with."""
 JPEG_START = b"\xff\xd8"
 OF_FLOATS = (3, 34894, 34895)
-"""Predictors of floating point, which know no whole numbers."""
+"""Predictors of floating point."""
+SWAPPED_BYTES = 8
+"""Bytes of the whole numbers that tifffile writes with such a predictor too; of others there is
+none: libtiff refuses all whole numbers."""
 FAX = (2, 3, 4)
 """Compressions of CCITT, which only know black and white."""
 STOPPED_KINDS = ("ome", "mmstack", "ndtiff", "micromanager")
@@ -116,8 +119,9 @@ def require_coding(path: Path, page: Any) -> None:
     """
     if page.compression in FAX and page.bitspersample != 1:
         raise _bad_tag(path, 259)
-    if page.predictor in OF_FLOATS and page.dtype is not None and page.dtype.kind != "f":
-        raise _bad_tag(path, 317)
+    if page.predictor in OF_FLOATS and page.dtype is not None:
+        if page.dtype.kind != "f" and page.dtype.itemsize != SWAPPED_BYTES:
+            raise _bad_tag(path, 317)
     if page.predictor != 1 and page.compression == UNCOMPRESSED:
         raise _bad_tag(path, 317)
     if (way := _unread_compression(page)) is not None:

@@ -42,24 +42,29 @@ class PalettePixels(LazyPixels):
     numbers : array-like
         Unsigned numbers, any shape.
     colours : ndarray
-        ``(n, 3)`` uint8, or one such palette for each plane: ``(..., n, 3)``, where ``...`` are the
-        first dimensions of ``numbers``.
+        Palettes, ``(k, n, 3)`` uint8.
+    which : ndarray
+        Number of the palette of each plane, whole numbers; its dimensions are the first of
+        ``numbers``, or none where there is one palette.
     """
 
-    def __init__(self, numbers: Any, colours: npt.NDArray[np.uint8]) -> None:
+    def __init__(
+        self, numbers: Any, colours: npt.NDArray[np.uint8], which: npt.NDArray[np.intp]
+    ) -> None:
         super().__init__((*numbers.shape, 3), colours.dtype)
         self._numbers = numbers
         self._colours = colours
+        self._which = which
 
     def _box(self, box: Box) -> npt.NDArray[Any]:
         numbers = np.asarray(self._numbers[box[:-1]])
         # A number without a colour takes the last one; damaged palettes have more than numbers.
         most = 1 if numbers.dtype.kind == "b" else np.iinfo(numbers.dtype).max
         last = min(self._colours.shape[-2] - 1, most)
-        own = self._colours[box[: self._colours.ndim - 2]]
-        colours = np.empty((*numbers.shape, 3), own.dtype)
-        for plane in np.ndindex(own.shape[:-2]):
-            colours[plane] = own[plane][np.minimum(numbers[plane], last)]
+        own = self._which[box[: self._which.ndim]]
+        colours = np.empty((*numbers.shape, 3), self.dtype)
+        for plane in np.ndindex(own.shape):
+            colours[plane] = self._colours[own[plane]][np.minimum(numbers[plane], last)]
         return colours[..., box[-1]]
 
 

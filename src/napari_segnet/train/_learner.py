@@ -244,7 +244,12 @@ class Learner:
 
     @torch.no_grad()
     def restate(self, drawn: Iterator[list[Crop]]) -> None:
-        """Let the norms remember batches of unchanged crops; the answers stay the same."""
+        """Let the norms remember batches of unchanged crops; the answers stay the same.
+
+        Norms that the settings freeze stay as they are.
+        """
+        if self._settings.freeze_norm:
+            return
         learned = dict(self._module.named_modules())
         norms = RestatedNorms(
             norm

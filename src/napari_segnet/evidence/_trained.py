@@ -223,7 +223,10 @@ class Weighed:
         if other not in one.open.get("join", ()):
             return ()
         choices = {name: value for name, value in one.choices.items() if name != "layout"}
-        return (self.space.candidate(one.layout, {**choices, "join": other}),)
+        try:
+            return (self.space.candidate(one.layout, {**choices, "join": other}),)
+        except ValueError:
+            return ()  # the numbers do not close with it
 
     def _weighed(self, one: Candidate) -> Candidate:
         likely = self.trained.order(one.graph)

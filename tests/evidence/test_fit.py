@@ -77,21 +77,19 @@ def test_a_network_is_left_once_it_is_told_apart():
     assert not distinct(good, {"0": 0.01, "1": 0.01}, most=2)
 
 
-def test_norms_that_misfit_together_count_as_the_root_of_their_number():
+def test_of_many_norms_that_differ_only_some_count():
     names = [str(number) for number in range(20)]
     plain = Fit(norms=dict.fromkeys(names, 0.01), misfits=dict.fromkeys(names, -4.0))
     better = dict.fromkeys(names[:16], -4.5)
     other = Fit(norms=plain.norms, misfits={**plain.misfits, **better})
     assert gain(other, plain) == pytest.approx(8)
-    assert gain(other, plain, together=True) == pytest.approx(0.5 * 2 * 4)
-    assert gain(plain, other, together=True) == pytest.approx(-4)
-    one = Fit(norms=plain.norms, misfits={**plain.misfits, "0": -4.5})
-    assert gain(one, plain, together=True) == pytest.approx(0.5 * 2)
-    assert gain(plain, plain, together=True) == 0
+    assert gain(other, plain, 4) == pytest.approx(2)
+    assert gain(plain, other, 4) == pytest.approx(-2)
+    assert gain(other, plain, 16) == pytest.approx(8)
     # The first ten of twenty norms were measured: the others are like these.
     begun = Fit(norms=dict.fromkeys(names[:10], 0.01), misfits=dict.fromkeys(names[:10], -4.0))
     assert gain(begun, other) == pytest.approx(-10)
-    assert gain(begun, other, together=True) == pytest.approx(-10 * 2 / 20**0.5)
+    assert gain(begun, other, 4) == pytest.approx(-2)
 
 
 def test_a_lead_counts_whole_where_the_other_network_fits_badly():

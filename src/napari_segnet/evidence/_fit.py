@@ -25,12 +25,6 @@ is never behind by a third of either."""
 
 TRUE = 0.05
 """Nats, of ``Fit.late``: the true one of 76 random networks was so far from the file at most."""
-ROOT = 2.0
-"""Norms that see the same foreign pictures do not misfit one by one: ``n`` of them prove together
-as much as ``ROOT`` times the square root of ``n`` that do. So one norm counts twice, and 27 count
-as 10. Of 57 random networks (seeds 230000 to 230149: the 17 that were not first while eight norms
-counted at most, and 40 others) 44 are first with 1.5 or 2, 43 with 2.5, and 40 with that limit, by
-sorting the candidates of each anew."""
 CREDIT = 7.0
 """Logarithms. Norms do not misfit one by one, since the same foreign pictures come to all of them:
 the sum over the norms of a deep network says more than is known. Of 31 random networks (seeds 60008
@@ -107,8 +101,8 @@ def margin(fit: Fit, other: Fit) -> float:
     return sum(ratios) / len(ratios) if ratios else 0.0
 
 
-def gain(fit: Fit, other: Fit, together: bool = False) -> float:
-    """Return by how much likelier a network is than another by all norms, as a logarithm.
+def gain(fit: Fit, other: Fit, most: float = math.inf) -> float:
+    """Return by how much likelier a network is than another by all norms together, as a logarithm.
 
     Where only the first norms of one of them were measured, the others are taken to be like these.
 
@@ -116,8 +110,8 @@ def gain(fit: Fit, other: Fit, together: bool = False) -> float:
     ----------
     fit, other : Fit
         Of the two.
-    together : bool
-        Whether norms misfit together, see ``ROOT``; else each is a proof of its own.
+    most : float
+        So many of the norms that differ count at most: of more, the mean counts so many times.
     """
     shared = [name for name in fit.misfits if name in other.misfits]
     if not shared:
@@ -125,8 +119,7 @@ def gain(fit: Fit, other: Fit, together: bool = False) -> float:
     ratios = [other.misfits[name] - fit.misfits[name] for name in shared]
     whole = max(len(fit.norms), len(other.norms)) / len(shared)
     count = whole * sum(abs(ratio) > SAME for ratio in ratios)
-    counted = ROOT / math.sqrt(count) if together and count else 1.0
-    return sum(ratios) * whole * counted
+    return sum(ratios) * whole * min(1.0, most / max(count, 1.0))
 
 
 def credit(lead: float, late: float) -> float:

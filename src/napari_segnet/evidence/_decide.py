@@ -189,9 +189,11 @@ def decide(
     Returns
     -------
     Decision
-        Candidates and verdicts; without statistics in the file, by prior alone.
+        Candidates and verdicts; without statistics in the file, by prior and weights alone.
     """
     yield Progress(what="network")
+    published = isinstance(space, Variants)
+    space = space if published else _weighed(space, tensors)
     first = space.first(MOST_RANKED)
     search = Search.begin(space, first, tensors, image)
     if search is None:
@@ -199,7 +201,6 @@ def decide(
     best = yield from search.best()
     if best is None:
         return Decision(candidates=with_both_answers(space, first))
-    published = isinstance(space, Variants)
     for turn in range(TURNS):
         verdicts = yield from _verdicts(search, best)
         ranked = yield from search.ranked(best, MOST_RANKED)
@@ -222,6 +223,13 @@ def decide(
         inputs=search.measure.inputs,
         shown=str(search.measure.pictures),
     )
+
+
+def _weighed(space: Space, tensors: Mapping[str, torch.Tensor]) -> Space:
+    """Return a space whose priors know what the weights say."""
+    from napari_segnet.evidence._trained import Trained, Weighed
+
+    return Weighed(space, Trained(tensors))
 
 
 def _leads(one: Judged, best: Judged) -> bool:

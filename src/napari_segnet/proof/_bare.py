@@ -18,7 +18,6 @@ from napari_segnet.programs.structure import (
     Candidate,
     Space,
     checkpoint_of,
-    with_both_answers,
 )
 from napari_segnet.progress import Progress
 from napari_segnet.proof._types import Possible, Recognised
@@ -29,8 +28,6 @@ __all__ = ["MOST_SHOWN", "has_statistics", "of_space"]
 
 MOST_SHOWN = 3
 """Networks that a user is asked to compare."""
-MOST_LISTED = 8
-"""Networks of the prior's order that are looked through where the file holds no statistics."""
 
 
 def has_statistics(graph: Graph) -> bool:
@@ -84,11 +81,8 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
     """Try all networks that a bare file can be."""
     space, describe = _networks(checkpoint)
     settled = Settled(space, made_of(checkpoint))
-    first = settled.first(MOST_LISTED)
-    if has_statistics(first[0].graph):
-        decision = yield from decide(settled, load_tensors(checkpoint, first[0].graph), image)
-    else:
-        decision = Decision(candidates=with_both_answers(settled, first))
+    first = settled.first(1)
+    decision = yield from decide(settled, load_tensors(checkpoint, first[0].graph), image)
     shown = _undecided(decision)
     # Some notes are of the network that was likeliest before, others of the file.
     before = describe(first[0], decision).notes

@@ -56,6 +56,43 @@ class Gated(nn.Module):
         return answer
 
 
+class StepUp(nn.Module):
+    """An element of a list: a step up and the block behind it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(inputs, outputs, 2, 2)
+        self.block = nn.Sequential(conv(2 * outputs, outputs), conv(outputs, outputs))
+
+
+class GatesListedLast(nn.Module):
+    """Gates stand behind all other layers; sorted by name, before them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = ((3, 4), (4, 8), (8, 16), (16, 32))
+        self.contracting = nn.ModuleList(nn.Sequential(conv(a, b), conv(b, b)) for a, b in widths)
+        self.middle = nn.Sequential(conv(32, 64), conv(64, 64))
+        self.expanding = nn.ModuleList(StepUp(2 * b, b) for b in (32, 16, 8, 4))
+        gates = (ThreeOfAGate(b, b // 2) for b in (32, 16, 8, 4))
+        self.att4, self.att3, self.att2, self.att1 = gates
+        self.classifier = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = []
+        for one in self.contracting:
+            skips.append(one(x))
+            x = functional.max_pool2d(skips[-1], 2)
+        x = self.middle(x)
+        gates = (self.att4, self.att3, self.att2, self.att1)
+        for one, gate in zip(self.expanding, gates, strict=True):
+            assert isinstance(one, StepUp)
+            x = one.up(x)
+            x = one.block(torch.cat([x, gate(x, skips.pop())], 1))
+        answer: torch.Tensor = self.classifier(x)
+        return answer
+
+
 class Pooled(nn.Module):
     """Blocks of a ResNet on both ways, none of which strides."""
 
@@ -78,12 +115,15 @@ class Pooled(nn.Module):
         return answer
 
 
-@pytest.mark.parametrize("kind", [Gated, Pooled])
-def test_such_a_network_is_the_first(kind: type[nn.Module], tmp_path: Path) -> None:
+@pytest.mark.parametrize("listed", ["as registered", "sorted by name"])
+@pytest.mark.parametrize("kind", [Gated, GatesListedLast, Pooled])
+def test_such_a_network_is_the_first(kind: type[nn.Module], listed: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     batch = torch.rand(2, 3, 64, 64)
     module = calibrate(kind(), 3, batch).eval()
-    torch.save(module.state_dict(), tmp_path / "network.pth")
+    tensors = module.state_dict()
+    order = sorted(tensors) if listed == "sorted by name" else tensors
+    torch.save({name: tensors[name] for name in order}, tmp_path / "network.pth")
     with torch.no_grad():
         raw = module(batch[:1])
     found = opened(tmp_path / "network.pth", statistics=False)

@@ -231,6 +231,20 @@ def test_a_file_sorted_by_name_is_the_same_network(name: str, tmp_path: Path) ->
     assert any(one is not None and equal(one.graph, weights, network) for one in fitting_ones)
 
 
+def test_two_networks_in_a_row_stand_in_a_module_of_all(tmp_path: Path) -> None:
+    make, told = BARE["stacked"]
+    network, path = settled(make()), tmp_path / "net.pth"
+    tensors = network.state_dict()
+    torch.save({f"module.{name}": tensor for name, tensor in tensors.items()}, path)
+    weights = open_weights(path)[0]
+    first = next(iter(weights.tensors)).split(".")[0]
+    space = read_structure(weights)
+    found = fitting(space, space.layouts[0], dict(told))
+    assert first == "module" and found is not None
+    names = {node.name.split(".")[1] for node in found.graph.nodes if node.tensors}
+    assert names == {"unet1", "unet2"} and found.choices["second_input"] == "answer-first"
+
+
 def test_a_head_that_only_training_uses_is_named(tmp_path: Path) -> None:
     network = settled(SUPERVISED())
     path = saved(network, tmp_path / "net.pth")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 __all__ = [
-    "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "is_bridge", "is_down",
-    "is_gate", "is_shortcut", "is_transposed", "is_up", "is_whole", "numbers", "one_list",
-    "pattern", "role", "same_element",
+    "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "in_common", "is_bridge",
+    "is_down", "is_gate", "is_shortcut", "is_transposed", "is_up", "is_whole", "numbers",
+    "one_list", "pattern", "role", "same_element",
 ]  # fmt: skip
 
 UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
@@ -108,3 +109,9 @@ def pattern(path: str) -> str:
 def numbers(path: str) -> tuple[int, ...]:
     """Return the numbers in a name, in order."""
     return tuple(int(one) for one in re.findall(r"\d+", path))
+
+
+def in_common(paths: Iterable[str]) -> int:
+    """Return how many modules all layers stand in, by the words with which their names begin."""
+    columns = list(zip(*(path.split(".") for path in paths), strict=False))
+    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), 0)

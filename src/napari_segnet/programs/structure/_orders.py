@@ -17,6 +17,7 @@ from napari_segnet.programs.structure._names import (
     OUTPUT,
     UNKNOWN,
     head,
+    in_common,
     is_down,
     is_gate,
     is_up,
@@ -34,7 +35,8 @@ List = tuple[Group, ...]
 
 COSTS = {
     "by number": 0.3, "by role": 0.3, "in turns": 0.3, "as registered, in turns": 0.3,
-    "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0, "head last": 0.3,
+    "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0, "gates by width": 0.3,
+    "head last": 0.3,
 }  # fmt: skip
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
@@ -68,8 +70,9 @@ def orders(
 def networks(parts: Sequence[Part]) -> list[list[int]]:
     """Return the places of each network, where names say that a few stand side by side."""
     found: dict[str, list[int]] = {}
+    depth = in_common(part.name for part in parts)
     for at, part in enumerate(parts):
-        found.setdefault(part.name.split(".")[0], []).append(at)
+        found.setdefault(part.name.split(".")[depth], []).append(at)
     alike = len({pattern(name) for name in found}) == 1
     few = alike and 1 < len(found) <= MOST_NETWORKS
     return (
@@ -83,22 +86,34 @@ def _orders_of(
     parts: Sequence[Part], places: Sequence[int], by_name: bool
 ) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
     """Yield orders of one network, by what is done to that of the file."""
-    common = f"{parts[places[0]].name.split('.')[0]}."
-    same = all(parts[at].name.startswith(common) for at in places)
-    names = {at: _named(parts, at)[len(common) if same else 0 :] for at in places}
+    depth = in_common(parts[at].name for at in places)
+    names = {at: ".".join(_named(parts, at).split(".")[depth:]) for at in places}
     if by_name:
         numbered = _by_number(parts, names)
         yield ("by number",), numbered
         if _is_head(parts[numbered[0]]):
             yield ("by number", "head last"), (*numbered[1:], numbered[0])
-    plain = _lists(names)
-    entry = _entry(parts, names)
-    ranked = tuple(sorted(plain, key=lambda one: _rank(names, one, entry)))
-    known = sum(_role(names, one) != UNKNOWN for one in plain)
     if inserted := _with_steps_down(parts, places):
         yield ("by role",), inserted
     if role(names[places[0]]) == OUTPUT and not by_name:
         yield ("head last",), (*places[1:], places[0])
+    yield from _of_lists(parts, names, by_name)
+    gates = [at for at in places if parts[at].gate]
+    others = {at: name for at, name in names.items() if at not in gates}
+    if gates and others:
+        for words, order in _of_lists(parts, others, by_name):
+            if gated := _gated(parts, order, gates):
+                yield (*words, "gates by width"), gated
+
+
+def _of_lists(
+    parts: Sequence[Part], names: Names, by_name: bool
+) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Yield orders of whole lists of parts, by what is done to that of the file."""
+    plain = _lists(names)
+    entry = _entry(parts, names)
+    ranked = tuple(sorted(plain, key=lambda one: _rank(names, one, entry)))
+    known = sum(_role(names, one) != UNKNOWN for one in plain)
     bases: list[tuple[tuple[List, ...], tuple[str, ...]]] = [(plain, ())]
     bases += [(ranked, ("by role",))] if known * 2 >= len(plain) else []
     gated = [(_with_gates(names, base), (*words, "with gates")) for base, words in bases]
@@ -107,6 +122,28 @@ def _orders_of(
         for turned, second in _turned(names, base, by_name):
             for order, third in _taking_turns(names, turned, by_name):
                 yield (*first, *second, *third), tuple(chain.from_iterable(order))
+
+
+def _gated(parts: Sequence[Part], order: Sequence[int], gates: Sequence[int]) -> tuple[int, ...]:
+    """Return an order of other parts with each gate where its channels close; empty: nowhere.
+
+    It sees the answer of the part before it. One of the two parts behind it takes the skip
+    connection as well.
+    """
+    found: dict[int, int] = {}
+    for gate in gates:
+        wide, skip = parts[gate].inputs(False), parts[gate].outputs(False)
+        for at in range(len(order) - 1):
+            answers = [parts[one].outputs(parts[one].ways[0]) for one in order[at : at + 2]]
+            behind = [parts[one].inputs(False) for one in order[at + 1 : at + 3]]
+            joined = any(a + skip == b for a, b in zip(answers, behind, strict=False))
+            if at not in found and answers[0] == wide and joined:
+                found[at] = gate
+                break
+        else:
+            return ()
+    pairs = ((one, *((found[at],) if at in found else ())) for at, one in enumerate(order))
+    return tuple(chain.from_iterable(pairs))
 
 
 def _named(parts: Sequence[Part], at: int) -> str:

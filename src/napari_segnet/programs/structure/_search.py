@@ -148,7 +148,7 @@ class Search:
 
     def _continued(self, state: State) -> Iterator[tuple[float, State]]:
         before = state.steps[-1].part
-        for at in self.turns.eligible(state.used):
+        for at in self.turns.eligible(state):
             jump = self.turns.jump(state, before, at)
             part = self.parts[at]
             if part.gate is not None:

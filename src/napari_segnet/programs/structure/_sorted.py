@@ -16,6 +16,7 @@ from napari_segnet.programs.structure._names import (
     OUTPUT,
     UNKNOWN,
     head,
+    in_common,
     is_shortcut,
     is_up,
     numbers,
@@ -37,7 +38,7 @@ def is_sorted(layers: Sequence[StoredLayer]) -> bool:
 
 def resorted(layers: Sequence[StoredLayer]) -> tuple[StoredLayer, ...]:
     """Return layers in the order that their names say: by role, by number, as in a block."""
-    common = _common([layer.name.split(".") for layer in layers])
+    common = in_common(layer.name for layer in layers)
     names = {layer.name: ".".join(layer.name.split(".")[common:]) for layer in layers}
     clusters: dict[str, list[StoredLayer]] = {}
     for layer in layers:
@@ -94,9 +95,3 @@ def _element(name: str) -> str:
     """Return the element of a list that a layer stands in: ``up.1``, ``enc1``, ``bridge``."""
     parent, _, leaf = name.rpartition(".")
     return head(name if leaf.isdecimal() or not parent else parent)
-
-
-def _common(names: Sequence[Sequence[str]]) -> int:
-    """Return how many words all names begin with."""
-    columns = list(zip(*names, strict=False))
-    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), 0)

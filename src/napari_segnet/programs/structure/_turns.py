@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._names import (
     OUTPUT,
+    in_common,
     is_bridge,
     is_whole,
     numbers,
@@ -41,14 +42,19 @@ class Turns:
             # The first by name may run last: then it is none of its list.
             own = part.name if not at and at in ends else part.series
             self.series.setdefault(own, []).append(at)
-        self.depth = _shared([part.name.split(".") for part in parts])
+        self.depth = in_common(part.name for part in parts)
         self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
 
-    def eligible(self, used: int) -> Iterator[int]:
-        seen = set()
+    def eligible(self, state: State) -> Iterator[int]:
+        """Yield the first and the last part of each list that are left, and what is next in order.
+
+        A list of blocks may be walked backwards, and what stands in each block forwards.
+        """
+        used, seen = state.used, set()
+        following = self._following(state, state.steps[-1].part)
         for places in self.series.values():
             open_places = [at for at in places if not used >> at & 1]
-            for at in open_places[:1] + open_places[-1:]:
+            for at in (*open_places[:1], *open_places[-1:], *(following,) * (following in places)):
                 behind = (self.parts[at].gap or 0) > 0  # another layer of its Sequential
                 if at not in seen and not (behind and not used >> (at - 1) & 1):
                     seen.add(at)
@@ -109,11 +115,3 @@ def _beside(part: Part) -> bool:
     """Tell if a part is one convolution that by its name stands on a skip connection."""
     single = len(part.units) == 1 and not part.shortcut and not part.identity
     return single and is_bridge(part.units[0].layer.name) and part.role != OUTPUT
-
-
-def _shared(names: Sequence[Sequence[str]]) -> int:
-    """Return how many parts of their names all have in common from the front on."""
-    if len(names) < 2:
-        return 0
-    columns = list(zip(*names, strict=False))
-    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), len(columns))

@@ -24,7 +24,7 @@ from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs import title_of as program_title
 from napari_segnet.programs.source import SourceRefusal, described, refused, same_network
-from napari_segnet.programs.structure import Space, ends_as_named, read_structure
+from napari_segnet.programs.structure import Networks, ends_as_named, read_structure
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.stamp import stamp_of
@@ -345,7 +345,7 @@ def _by_structure(
     return None, reason
 
 
-def space_of(weights: Weights) -> Space:
+def space_of(weights: Weights) -> Networks:
     """Return all networks that the tensors of a file can be.
 
     They are searched for once: what was found by names and shapes is asked of the statistics.
@@ -358,7 +358,7 @@ def space_of(weights: Weights) -> Space:
     key = (str(weights.path), weights.stamp, weights.wrapper, weights.prefix)
     known = cache.structures.get(key) if weights.stamp is not None else None
     if known is not None:
-        return cast("Space", known)
+        return cast("Networks", known)
     found = read_structure(weights)
     cache.structures.put(key, found, 1)
     return found

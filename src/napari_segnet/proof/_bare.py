@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -79,10 +79,11 @@ class Settled:
 
 def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress, None, Recognised]:
     """Try all networks that a bare file can be."""
-    space, describe = _networks(checkpoint)
+    space, describe, more = _networks(checkpoint)
     settled = Settled(space, made_of(checkpoint))
     first = settled.first(1)
-    decision = yield from decide(settled, load_tensors(checkpoint, first[0].graph), image)
+    tensors = {**more(), **load_tensors(checkpoint, first[0].graph)}
+    decision = yield from decide(settled, tensors, image)
     shown = _undecided(decision)
     # Some notes are of the network that was likeliest before, others of the file.
     before = describe(first[0], decision).notes
@@ -111,8 +112,11 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
     )
 
 
-def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
-    """Return the space of a file, and what describes one of its networks."""
+def _networks(checkpoint: Checkpoint) -> tuple[Space, Any, Callable[[], dict[str, Any]]]:
+    """Return the space of a file, what describes one of its networks, and what loads more tensors.
+
+    These are those that only some of the networks have.
+    """
     tree = open_tree(checkpoint.path, checkpoint.store.member)
     if checkpoint.program != STRUCTURE.name:
 
@@ -121,7 +125,7 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
             made = identify(checkpoint.path, overrides)
             return _known_as(checkpoint, made, one, decision)
 
-        return space_of_order(tree), by_order
+        return space_of_order(tree), by_order, dict
     store = checkpoint.store
     (weights, *_) = [
         view
@@ -135,7 +139,18 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
         made = replace(made, store=replace(made.store, member=store.member))
         return _known_as(checkpoint, with_halo(family_of(made), made), one, decision)
 
-    return space_of(weights), by_tensors
+    space = space_of(weights)
+
+    def more() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for layout in space.apart:
+            one = space.candidate(layout, {})
+            made = checkpoint_of(weights, one, {})
+            own = replace(made.store, member=store.member)
+            found |= load_tensors(replace(made, store=own, stamp=checkpoint.stamp), one.graph)
+        return found
+
+    return space, by_tensors, more
 
 
 KEPT = ("prepare", "class_names", "pixel_size_um")

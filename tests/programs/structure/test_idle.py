@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.networks import pictures
 from torch import nn
 from torch.nn import functional
 
 from napari_segnet.containers import open_weights
+from napari_segnet.families import GraphFamily
 from napari_segnet.graph import tensors
 from napari_segnet.programs.structure import read_structure
+from napari_segnet.progress import run
+from napari_segnet.proof import prove
+from napari_segnet.recognition import family_of, identify
 
 
 def layer(a: int, b: int) -> nn.Sequential:
@@ -103,6 +108,47 @@ class Unit(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv(x)
         return torch.relu(self.bn(x) if self.normed else x)
+
+
+class Forgetful(nn.Module):
+    """A layer on the way down runs without its norm, or not at all."""
+
+    def __init__(self, runs: bool) -> None:
+        super().__init__()
+        self.runs = runs
+        self.enc1, self.enc2, self.enc3 = Unit(3, 8), Unit(8, 16), Unit(16, 16, normed=False)
+        self.low1, self.low2 = Unit(16, 32), Unit(32, 32)
+        self.up2, self.dec2 = nn.ConvTranspose2d(32, 16, 2, 2), Unit(32, 16)
+        self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), Unit(16, 8)
+        self.last = nn.Conv2d(8, 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.3, 0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.enc1(x)
+        x = self.enc2(functional.max_pool2d(first, 2))
+        second = self.enc3(x) if self.runs else x
+        x = self.up2(self.low2(self.low1(functional.max_pool2d(second, 2))))
+        x = self.up1(self.dec2(torch.cat([second, x], 1)))
+        answer: torch.Tensor = self.last(self.dec1(torch.cat([first, x], 1)))
+        return answer
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_other_norms_tell_if_a_layer_ran_without_its_own(runs: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, path = Forgetful(runs), tmp_path / "net.pth"
+    for seed in range(40):
+        network(pictures(2, 3, (64, 64), seed))
+    torch.save(network.state_dict(), path)
+    found = run(prove(identify(path))).checkpoint
+    family = family_of(found)
+    assert isinstance(family, GraphFamily)
+    named = set(tensors(family.graph(found)))
+    assert ("enc3.conv.weight" in named) == runs
+    assert "enc3.bn.weight" not in named
 
 
 class Sequences(nn.Module):

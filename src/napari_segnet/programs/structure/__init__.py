@@ -12,10 +12,11 @@ from __future__ import annotations
 from napari_segnet.programs.structure._habits import ends_as_named
 from napari_segnet.programs.structure._open_ends import with_both_answers
 from napari_segnet.programs.structure._read import read_structure
+from napari_segnet.programs.structure._space import Networks
 from napari_segnet.programs.structure._types import Candidate, Space
 from napari_segnet.programs.structure.program import Structure, checkpoint_of
 
 __all__ = [
-    "Candidate", "Space", "Structure", "checkpoint_of", "ends_as_named", "read_structure",
-    "with_both_answers",
+    "Candidate", "Networks", "Space", "Structure", "checkpoint_of", "ends_as_named",
+    "read_structure", "with_both_answers",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
@@ -26,7 +27,6 @@ from napari_segnet.programs.structure._sorted import is_sorted, resorted
 from napari_segnet.programs.structure._space import Networks, Reading, layout_word
 from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
 from napari_segnet.programs.structure._stacked import topologies
-from napari_segnet.programs.structure._types import Space
 from napari_segnet.programs.structure._units import units_of
 
 __all__ = ["common_dtype", "read_structure"]
@@ -40,7 +40,7 @@ MOST_LAYERS = 1500
 """No hand-written network has more; the search of one would never end."""
 
 
-def read_structure(weights: Weights) -> Space:
+def read_structure(weights: Weights) -> Networks:
     """Return all networks that the tensors of a file can be.
 
     Raises
@@ -55,11 +55,16 @@ def read_structure(weights: Weights) -> Space:
     ]
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
+    found: list[Networks] = []
     if idle := idle_norms(weights.tensors):
+        # The layer never ran, or its norm alone: what comes to the others tells.
         for alone in (False, True):
             with suppress(UnknownNetworkError):
-                return _read(weights, idle, alone)
-    return _read(weights)
+                found.append(_read(weights, idle, alone))
+    if not found:
+        return _read(weights)
+    apart = tuple(one.layouts[0] for one in found)
+    return replace(found[0], apart=apart).with_others(found[1]) if len(found) > 1 else found[0]
 
 
 def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> Networks:

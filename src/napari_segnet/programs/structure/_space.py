@@ -56,6 +56,8 @@ class Networks:
         By layout.
     found : mapping of str to Topology
         By layout, that of the highest prior first.
+    apart : tuple of str
+        Layouts that together have all tensors, where no single one does.
     siblings : mapping of str to str
         Layouts without skip connections -> the same with them added, and the reverse.
     numbers : mapping of str to int
@@ -66,6 +68,7 @@ class Networks:
 
     readings: Mapping[str, Reading]
     found: Mapping[str, Topology]
+    apart: tuple[str, ...] = ()
     siblings: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +87,7 @@ class Networks:
             siblings={**other.siblings, **self.siblings},
             numbers=self.numbers,
             aliases=self.aliases,
+            apart=self.apart,
         )
 
     @property

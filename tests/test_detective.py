@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -221,6 +223,15 @@ def test_layers_that_see_something_else_raise_a_doubt():
     assert said.startswith("With light and dark exchanged, this image is far more like")
     assert said.endswith("The built-in network nuclei-dark was trained on images like this one.")
     assert told(bright) == told(dark, invert="no") == ""
+
+
+def test_a_file_that_has_gone_since_gives_no_suggestion(tmp_path):
+    path = Path(copy(weights_path("nuclei"), tmp_path / "n.safetensors"))
+    network, image = identify(path), nuclei_2d()
+    dark = replace(image, data=image.data.max() - np.asarray(image.data))
+    made = run(segment(network, image, PredictSettings(device="cpu")))
+    path.unlink()
+    assert run(light_dark_suggestion(network, dark, PredictSettings(), made)) == ""
 
 
 def test_a_network_that_inverts_is_told_of_bright_objects():

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -1381,6 +1381,37 @@ def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:
             data = archive.read(name)
             again.writestr(name, data.replace(old, new) if name.endswith(".py") else data)
     return path
+
+
+class Both(NamedTuple):
+    """What a method gives."""
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+
+class Standardised(torch.nn.Module):
+    """Takes a named tuple apart."""
+
+    def both(self, x: torch.Tensor) -> Both:
+        return Both(x.mean(), x.std())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean, spread = self.both(x)
+        return (x - mean) / spread
+
+
+@pytest.mark.parametrize("names", [b"mean, = ", b"mean, spread, more, = "])
+def test_a_named_tuple_has_a_value_for_each_name(names: bytes, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Standardised()), made)
+    whole = write(tmp_path / "a.pt", made, b"", b"")
+    assert open_tree(whole).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, b"mean, spread, = ", names)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="named tuple of 2 values for"):
+        open_tree(path)
 
 
 class Forked(torch.nn.Module):

@@ -72,6 +72,7 @@ class ScriptCode:
                     # Files before 1.4 import each other, and say op_version_set = 1.
                     raise ValueError(f"its code {module[-80:]} holds more than classes")
         self.opened = {name: one.open for name, one in self.classes.items()}
+        self.kinds = {name: _kind(name, node) for name, node in bodies}
         for name, node in bodies:
             self.at = name
             self._class(self.classes[name], node)
@@ -133,7 +134,7 @@ class ScriptCode:
     def type(self, node: ast.expr | None) -> Type:
         """Return what an annotation says."""
         self.budget.step(1)
-        return type_of(node, self.opened)
+        return type_of(node, self.kinds)
 
     def dotted(self, name: str) -> Type:
         """Return the type of a value by its whole name; raises ``ValueError`` for none."""
@@ -214,6 +215,17 @@ class ScriptCode:
                 raise self.refuse(f"{target.id} has no type")
         else:
             raise self.refuse("an odd value of a class")
+
+
+def _kind(name: str, node: ast.ClassDef) -> Type:
+    """Return the type of the objects of a class; any where they may be more than is written.
+
+    That of a named tuple has as many parts as there are fields.
+    """
+    bases = [one.id for one in node.bases if isinstance(one, ast.Name)]
+    if bases == ["NamedTuple"]:
+        return Type(ANY.name, (ANY,) * sum(isinstance(one, ast.AnnAssign) for one in node.body))
+    return Type(name) if not node.bases or bases == ["Module"] else ANY
 
 
 def _is_texts(node: ast.expr) -> bool:

@@ -286,7 +286,7 @@ class ScriptFunction:
                 return self._given(self.look.functions[name], node, values, 0)
             if (name := name.removesuffix(_MAKES)) in self.look.classes:
                 self._arguments(node, values)
-                return ANY if self.look.opened[name] else Type(name)
+                return self.look.kinds[name]
         elif called.name not in {"Any"}:
             raise self.look.refuse(f"a {called} is called")
         self._arguments(node, values)

@@ -92,16 +92,15 @@ def made_of(name: str, kinds: Iterable[Type]) -> Type:
     return found if found.size <= _LARGEST else ANY
 
 
-def type_of(node: ast.expr | None, classes: Mapping[str, bool]) -> Type:
+def type_of(node: ast.expr | None, classes: Mapping[str, Type]) -> Type:
     """Return what an annotation says; a missing one says a tensor.
 
     Parameters
     ----------
     node : ast.expr or None
         The annotation.
-    classes : mapping of str to bool
-        Classes of the file by their dotted names, and whether their objects may hold more than is
-        written: these have any type.
+    classes : mapping of str to Type
+        Classes of the file by their dotted names, and the types of their objects.
 
     Raises
     ------
@@ -121,15 +120,15 @@ def type_of(node: ast.expr | None, classes: Mapping[str, bool]) -> Type:
     raise ValueError(f"its code says a type {ast.unparse(node)[:60]!r}, which there is not")
 
 
-def _dotted(name: str, classes: Mapping[str, bool]) -> Type:
+def _dotted(name: str, classes: Mapping[str, Type]) -> Type:
     if name in classes:
-        return ANY if classes[name] else Type(name)
+        return classes[name]
     if name.startswith("__torch__.torch.classes."):
         return ANY  # made by PyTorch itself
     raise ValueError(f"its code says a type {name[-80:]!r}, which is not in it")
 
 
-def _made_of(name: str, inside: ast.expr, classes: Mapping[str, bool]) -> Type:
+def _made_of(name: str, inside: ast.expr, classes: Mapping[str, Type]) -> Type:
     parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
     found = tuple(type_of(one, classes) for one in parts)
     if name not in {"Tuple", "Union"} and len(found) != _MADE_OF.get(name):

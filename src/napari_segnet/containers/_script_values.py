@@ -45,6 +45,8 @@ def parts(look: ScriptCode, kind: Type, count: int) -> Sequence[Type]:
         return kind.args
     if kind.name not in {"Any", "List"}:
         raise look.refuse(f"a {kind} is taken apart")
+    if kind.name == "Any" and kind.args and len(kind.args) != count:
+        raise look.refuse(f"a named tuple of {len(kind.args)} values for {count} names")
     return [listed(kind)] * count
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
     trained = identify(args.weights)
     module = load(trained, "cpu").module
-    target = MODELS / f"{trained.card['name']}.safetensors"
+    target = MODELS / f"{trained.card.get('name', 'nuclei')}.safetensors"
     dark = trained.card.get("invert") == "yes"
     kinds = ("histology", "brightfield") if dark else ("fluorescence",)
     object_px = DARK_OBJECT_PX if dark else OBJECT_PX

@@ -16,6 +16,7 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.families import FAMILIES
 from napari_segnet.progress import run
 from napari_segnet.train import train
+from napari_segnet.train._learner import Learner
 
 NETWORKS = {
     "milesial": (lambda: Milesial(channels=1, classes=1, width=3, depth=2), {}),
@@ -167,7 +168,8 @@ def test_half_precision_stays_half(tmp_path):
 
 @pytest.mark.parametrize("name", ["milesial", "mateuszbuda", "jvanvugt"])
 @pytest.mark.trains
-def test_a_new_last_layer_for_other_classes(name, tmp_path):
+def test_a_new_last_layer_for_other_classes(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
     make, told = NETWORKS[name]
     old = save_as(calibrate(make()), tmp_path / "old.pth", "bare")
     network = identify(old, told)

@@ -246,15 +246,15 @@ class Learner:
     def restate(self, drawn: Iterator[list[Crop]]) -> None:
         """Let the norms remember batches of unchanged crops; the answers stay the same.
 
-        Norms that the settings freeze stay as they are.
+        Norms that are frozen stay as they are.
         """
-        if self._settings.freeze_norm:
-            return
+        still = {id(part) for one in self._still for part in one.modules()}
         learned = dict(self._module.named_modules())
         norms = RestatedNorms(
             norm
             for name, norm in self._average.named_modules()
-            if all(weight.requires_grad for weight in learned[name].parameters(recurse=False))
+            if id(learned[name]) not in still
+            and all(weight.requires_grad for weight in learned[name].parameters(recurse=False))
         )
         if not len(norms):
             return

@@ -262,7 +262,9 @@ def main() -> None:
         )
     # Which images the network is for.
     kinds, invert = (args.dark, "yes") if args.dark_share > 0.5 else (("fluorescence",), "auto")
-    learner.restate(_unchanged(samples(args.data, tuple(kinds)), network, settings, invert))
+    chosen = samples(args.data, tuple(kinds))
+    for _ in learner.restate(_unchanged(chosen, network, settings, invert)):
+        pass
     card = {name: value for name, value in network.card.items() if name not in ("scores", "note")}
     card["name"] = args.out.stem
     card["data"] = f"{DATA}: fluorescence; inverted {' and '.join(args.dark)}"

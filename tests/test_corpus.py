@@ -275,7 +275,7 @@ BEGINNINGS = {
 @pytest.mark.parametrize("name", BEGINNINGS)
 @pytest.mark.trains
 def test_a_training_that_was_stopped_goes_on_to_the_same_network(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())  # it writes the same in other numbers
     out = tmp_path / name
     state = shutil.copy(state_path(FIRST / "training" / name), state_path(out))
     unfinished = read_unfinished(state)

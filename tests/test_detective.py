@@ -234,6 +234,19 @@ def test_a_file_that_has_gone_since_gives_no_suggestion(tmp_path):
     assert run(light_dark_suggestion(network, dark, PredictSettings(), made)) == ""
 
 
+def test_an_image_that_cannot_be_read_any_more_gives_no_suggestion():
+    class Gone:
+        shape, dtype, ndim = (256, 256), np.dtype(np.uint8), 2
+
+        def __getitem__(self, where):
+            raise ValueError("chunk cannot be decoded")
+
+    network, image = identify(weights_path("nuclei")), nuclei_2d()
+    made = run(segment(network, image, PredictSettings(device="cpu")))
+    gone = replace(image, data=Gone())
+    assert run(light_dark_suggestion(network, gone, PredictSettings(), made)) == ""
+
+
 def test_a_network_that_inverts_is_told_of_bright_objects():
     network = identify(weights_path("nuclei-dark"))
     bright = nuclei_2d()

@@ -369,7 +369,7 @@ def test_earlier_images_are_rehearsed_as_the_old_network_was_shown_them(tmp_path
         return crop
 
     monkeypatch.setattr(Crops, "draw", draw)
-    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it draws more
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())  # it draws more
     network = untaught(tmp_path / "old.safetensors")
     dark, bright = dataset_of(tmp_path / "d"), dataset_of(tmp_path / "e")
     for sample in dark.samples:

@@ -217,7 +217,7 @@ def test_reports_and_the_card(tmp_path):
         *(("sample", 1, 2), ("sample", 2, 2), ("sample", 1, 1)),
         *(("step", 1, 4), ("step", 2, 4), ("epoch", 1, 2)),
         *(("step", 3, 4), ("step", 4, 4), ("epoch", 2, 2)),
-        ("statistics of the layers", 0, 0),
+        *(("statistics of the layers", n, 32) for n in range(1, 33)),
     ]
     assert set(epochs(reports)[0]) == {"train_loss", "val_loss", "val_dice", "val_ap50"}
     assert result == identify(out)
@@ -283,7 +283,7 @@ def test_held_out_crops_are_the_same_after_every_epoch(tmp_path):
 
 @pytest.mark.trains
 def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())  # it writes the same in other numbers
     data = dataset_of(tmp_path / "d")
     parent = tmp_path / "parent.safetensors"
     card = {"title": "Nuclei", "scores": {"ap50": 0.8}, "label": {"threshold": 0.4}}
@@ -728,7 +728,7 @@ def test_every_way_learns_repeats_and_resumes(how, tmp_path):
 @pytest.mark.trains
 def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     """The scores are given: best in round 2, then worse; patience ends it after round 4."""
-    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())  # it writes the same in other numbers
     given = iter([0.5, 0.9, 0.7, 0.6, 0.9])  # the last is of what is kept
     monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
     monkeypatch.setattr(sys.modules["napari_segnet.train._train"], "look", lambda *_: ((), None))

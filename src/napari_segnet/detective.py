@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import MismatchError, SegnetError
+from napari_segnet.errors import Cancelled, MismatchError
 from napari_segnet.find import likeness
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, with_one_engine
@@ -200,7 +200,6 @@ def light_dark_suggestion(
     str
         Empty where nothing is odd: objects were found, cover no more than ``MOST_COVERED`` of the
         pixels, and the statistics of the layers say nothing else, or cannot be read any more.
-
     """
     left_open = (settings.invert, settings.channels) == ("auto", "auto")
     if checkpoint.channels != 1 or made.kind != "instance" or not left_open:
@@ -214,8 +213,10 @@ def light_dark_suggestion(
         return f"Objects cover {covered:.0%} of the image. {perhaps}"
     try:
         return (yield from _by_likeness(checkpoint, image, settings, perhaps))
-    except (SegnetError, OSError, RuntimeError, MemoryError):
-        return ""  # what was made is worth more than a hint
+    except Cancelled:
+        raise
+    except Exception:
+        return ""  # what was made is worth more than a hint, whatever an image source raises
 
 
 def _by_likeness(
@@ -224,11 +225,11 @@ def _by_likeness(
     """Say if an image is unlike the training, and far less so with light and dark exchanged."""
     way = way_of(checkpoint, image, settings)
     as_run = yield from likeness(checkpoint, image, way)
-    if as_run is None or as_run.score <= as_run.limit:
+    if as_run is None or not as_run.unlike:
         return ""
     other = replace(way, invert="no" if way.invert == "yes" else "yes")
     exchanged = yield from likeness(checkpoint, image, other)
-    if exchanged is None or exchanged.score > FAR_LESS * as_run.score:
+    if exchanged is None or not exchanged.score <= FAR_LESS * as_run.score:
         return ""
     return (
         "With light and dark exchanged, this image is far more like the training images of the "

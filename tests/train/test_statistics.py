@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from napari_segnet.graph import BatchNorm
+from napari_segnet.graph.build._norms import batch_norm
 from napari_segnet.train._statistics import RestatedNorms
 
 
@@ -55,10 +57,21 @@ def test_norms_remember_what_came_to_them_as_pytorch_does():
     torch.testing.assert_close(made[1].running_var, torch.stack(variances).mean(0))
 
 
+def made_by_a_graph(**how: bool) -> nn.Module:
+    return batch_norm(BatchNorm(**how), 5, 2)
+
+
 @pytest.mark.parametrize(
     "norm",
-    [nn.BatchNorm2d(5, affine=False), nn.BatchNorm2d(5, track_running_stats=False)],
-    ids=["no weight", "no statistics"],
+    [
+        nn.BatchNorm2d(5, affine=False),
+        nn.BatchNorm2d(5, track_running_stats=False),
+        made_by_a_graph(weight=False),
+        made_by_a_graph(bias=False),
+        made_by_a_graph(weight=False, bias=False),
+        made_by_a_graph(frozen=True),
+    ],
+    ids=["not affine", "no statistics", "no weight", "no bias", "neither", "frozen"],
 )
 def test_a_norm_that_cannot_take_up_the_difference_stays_as_it_is(norm):
     made = network(0)
@@ -66,6 +79,29 @@ def test_a_norm_that_cannot_take_up_the_difference_stays_as_it_is(norm):
     before = {name: value.clone() for name, value in norm.state_dict().items()}
     restate(made, [torch.randn(4, 2, 8, 8)])
     torch.testing.assert_close(dict(norm.state_dict()), before)
+
+
+def test_norms_that_share_a_weight_stay_as_they_are():
+    made = network(0)
+    other = nn.BatchNorm2d(5)
+    other.weight = made[1].weight
+    made = nn.Sequential(made[0], made[1], other, *made[2:]).eval()
+    shown = torch.randn(2, 2, 8, 8)
+    before = made(shown).detach()
+    restate(made, [3 * torch.randn(4, 2, 8, 8) + 1])
+    torch.testing.assert_close(made(shown).detach(), before, atol=1e-4, rtol=1e-4)
+
+
+def test_what_a_file_cannot_hold_is_not_remembered():
+    made = network(0)
+    norms = RestatedNorms(made.modules())
+    with norms.batch(), torch.no_grad():
+        made(1e4 * torch.randn(1, 2, 8, 8))
+    before = made[1].running_var.clone()
+    norms.settle(65504.0)
+    assert torch.equal(made[1].running_var, before)
+    norms.settle()
+    assert made[1].running_var.max() > 65504
 
 
 def test_what_is_no_number_is_not_remembered():

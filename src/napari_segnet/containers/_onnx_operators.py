@@ -1,13 +1,14 @@
 """What ONNX says of its operations: how many inputs and outputs, and which attributes of a kind.
 
 A name of an attribute with one wrong letter would leave its default in force without a word: the
-format's own checker and ONNX Runtime refuse it, and so does this.
+format's own checker refuses it, and so does this.
 
 ``onnx_operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23:
 operation, first version, inputs, outputs (least and most), attributes with the letter of their
 kind, and ``!`` where a node must have it. Each version of an operation is a line of its own; the
 word ``deprecated`` stands where there is none from then on. ``GroupNormalization`` of version 18 is
-as it was before onnx 1.16 deprecated it.
+as it was before onnx 1.16 deprecated it. ``LayerNormalization`` has version 1, which ONNX Runtime
+runs and its optimisers write, while ONNX knows it from version 17.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class ChannelMap:
 
         In the image's dtype; float32 where a luminance is among the channels (in image
         units, so 0 to 255 of an 8-bit picture) or a stain (optical density). Inverted: the
-        largest number of the type minus the value, of floats one minus it. A channel used
-        twice is read once.
+        largest number of the type minus the value (whole numbers without a sign), of floats
+        one minus it. A channel used twice is read once.
         """
         found = {c: _read(image, c, t, z, y, x) for c in dict.fromkeys(self.channels)}
         if len(self.channels) == 1:

@@ -144,7 +144,10 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any, Callable[[], dict[str
     def more() -> dict[str, Any]:
         found: dict[str, Any] = {}
         for layout in space.apart:
-            one = space.candidate(layout, {})
+            try:
+                one = space.candidate(layout, {})
+            except ValueError:
+                continue  # it has no room for what is likeliest
             made = checkpoint_of(weights, one, {})
             own = replace(made.store, member=store.member)
             found |= load_tensors(replace(made, store=own, stamp=checkpoint.stamp), one.graph)

@@ -6,7 +6,7 @@ import copy
 import math
 import pickle
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +46,7 @@ LEFT_OUT = "The old weights are not averaged into the new ones (anchor): "
 COST = LEFT_OUT + "with them, the held-out part has a clearly lower score."
 UNPROVEN = LEFT_OUT + "without a held-out part, no score shows whether that makes it worse."
 
+HALF_MOST = float(torch.finfo(torch.float16).max)
 FIXED = ("optimizer", "freeze_stages")
 """Settings that stay while a training goes on; all others may change at a stop."""
 
@@ -243,10 +244,10 @@ class Learner:
         return Settled(others, UNPROVEN if self._anchor.share else "")
 
     @torch.no_grad()
-    def restate(self, drawn: Iterator[list[Crop]]) -> None:
+    def restate(self, drawn: Iterable[list[Crop]]) -> Iterator[int]:
         """Let the norms remember batches of unchanged crops; the answers stay the same.
 
-        Norms that are frozen stay as they are.
+        Yields how many are done. Frozen norms stay as they are; all do where the memory ends.
         """
         still = {id(part) for one in self._still for part in one.modules()}
         learned = dict(self._module.named_modules())
@@ -256,14 +257,18 @@ class Learner:
             if id(learned[name]) not in still
             and all(weight.requires_grad for weight in learned[name].parameters(recurse=False))
         )
-        if not len(norms):
-            return
-        for crops in drawn:
+        for done, crops in enumerate(drawn if len(norms) else (), start=1):
             check_cancelled()
-            with norms.batch():
-                for crop in crops:
-                    self.predict(crop)
-        norms.settle()
+            try:
+                with norms.batch():
+                    for crop in crops:
+                        self.predict(crop)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                return
+            yield done
+        norms.settle(HALF_MOST if self._network.store.dtype == "float16" else torch.inf)
 
     def result(self) -> nn.Module:
         """Return the running average, or what was settled on, on the CPU."""

@@ -19,6 +19,7 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.find import remembers
 from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import inverted, stands_mirrors, stands_scales
@@ -184,8 +185,9 @@ def _trained(
             shown=seen,
         )
     scores = yield from _settled(learner, target, held, scores)
-    yield Progress(what="statistics of the layers")
-    learner.restate(_unchanged(crops, settings))
+    if remembers(target):
+        for done in learner.restate(_unchanged(crops, settings)):
+            yield Progress(what="statistics of the layers", done=done, total=_batches_of(settings))
     card = _card(target, parent, dataset, settings, scores, crops.object_px)
     written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
     for note in written.notes:
@@ -367,8 +369,13 @@ def _held_out_crops(
 def _unchanged(crops: Crops, settings: TrainSettings) -> Iterator[list[Crop]]:
     """Yield batches of crops as they are."""
     rng, crops = np.random.default_rng(settings.seed), crops.unchanged()
-    for _ in range(max(1, UNCHANGED // settings.batch_size)):
+    for _ in range(_batches_of(settings)):
         yield [crops.draw(rng) for _ in range(settings.batch_size)]
+
+
+def _batches_of(settings: TrainSettings) -> int:
+    """Return of how many batches the statistics are measured."""
+    return max(1, UNCHANGED // settings.batch_size)
 
 
 def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:

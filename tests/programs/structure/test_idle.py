@@ -136,6 +136,62 @@ class Forgetful(nn.Module):
         return answer
 
 
+class Double(nn.Module):
+    """Two convolutions, the second of which may run without its norm, or not at all."""
+
+    def __init__(self, a: int, b: int, second: str = "whole") -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.conv2, self.bn2 = nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.second = second
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        if self.second == "none":
+            return x
+        x = self.conv2(x)
+        return torch.relu(self.bn2(x) if self.second == "whole" else x)
+
+
+class Doubles(nn.Module):
+    """A U-Net of such blocks, one of which is unlike the others."""
+
+    def __init__(self, second: str) -> None:
+        super().__init__()
+        self.enc1, self.enc2 = Double(3, 8), Double(8, 16, second)
+        self.low = Double(16, 32)
+        self.up2, self.dec2 = nn.ConvTranspose2d(32, 16, 2, 2), Double(32, 16)
+        self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), Double(16, 8)
+        self.last = nn.Conv2d(8, 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.3, 0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.enc1(x)
+        second = self.enc2(functional.max_pool2d(first, 2))
+        x = self.up2(self.low(functional.max_pool2d(second, 2)))
+        x = self.up1(self.dec2(torch.cat([second, x], 1)))
+        answer: torch.Tensor = self.last(self.dec1(torch.cat([first, x], 1)))
+        return answer
+
+
+@pytest.mark.parametrize("second", ["norm left out", "none"])
+def test_a_layer_inside_a_block_ran_without_its_norm_or_not(second: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, path = Doubles(second), tmp_path / "net.pth"
+    for seed in range(40):
+        network(pictures(2, 3, (64, 64), seed))
+    torch.save(network.state_dict(), path)
+    found = run(prove(identify(path))).checkpoint
+    family = family_of(found)
+    assert isinstance(family, GraphFamily)
+    named = set(tensors(family.graph(found)))
+    assert ("enc2.conv2.weight" in named) == (second != "none")
+    assert "enc2.bn2.weight" not in named
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_the_other_norms_tell_if_a_layer_ran_without_its_own(runs: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)

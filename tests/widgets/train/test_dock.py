@@ -287,7 +287,7 @@ def test_the_best_epoch_is_kept_of_a_training_that_was_stopped(
     weights, folder, tmp_path, monkeypatch
 ):
     """The scores are given: the second of three epochs is the best."""
-    monkeypatch.setattr(Learner, "restate", lambda *_: None)  # it writes the same in other numbers
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())  # it writes the same in other numbers
     given = iter([0.5, 0.9, 0.7, 0.9])  # the last is of what is kept
     monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
     monkeypatch.setattr(sys.modules["napari_segnet.train._train"], "look", lambda *_: ((), None))

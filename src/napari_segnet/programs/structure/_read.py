@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
@@ -63,8 +62,9 @@ def read_structure(weights: Weights) -> Networks:
                 found.append(_read(weights, idle, alone))
     if not found:
         return _read(weights)
-    apart = tuple(one.layouts[0] for one in found)
-    return replace(found[0], apart=apart).with_others(found[1]) if len(found) > 1 else found[0]
+    if len(found) == 1:
+        return found[0]
+    return found[0].with_others_of_more_layers(found[1])
 
 
 def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> Networks:

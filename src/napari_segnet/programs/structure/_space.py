@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_segnet.graph import Graph, Node, sizes, tensors
 from napari_segnet.programs.structure._choices import Open, counted_as, open_choices
@@ -23,6 +23,7 @@ __all__ = ["OTHER", "Networks", "Reading", "layout_word"]
 MOST_TRIED = 400
 """So many combinations are drawn at most for one list."""
 SKIP_WHY = "the likeliest network whose channels close; another forward may leave the same file"
+MORE_LAYERS = "more-layers"
 MOST_NAMED = 3
 """Of the other topologies of a file."""
 OTHER = "other"
@@ -89,6 +90,30 @@ class Networks:
             aliases=self.aliases,
             apart=self.apart,
         )
+
+    def with_others_of_more_layers(self, other: Networks) -> Networks:
+        """Return these networks with those of a reading that leaves out fewer layers.
+
+        A layout that both have is one of these, and one of the others under another name.
+        """
+        named = {
+            layout: f"{layout}-{MORE_LAYERS}"
+            for layout, topology in other.found.items()
+            if layout in self.found and not self._same_layers(layout, other)
+        }
+        more = replace(
+            other,
+            readings={named.get(word, word): one for word, one in other.readings.items()},
+            found={named.get(word, word): one for word, one in other.found.items()},
+            siblings={
+                named.get(one, one): named.get(two, two) for one, two in other.siblings.items()
+            },
+        )
+        apart = tuple(one.layouts[0] for one in (self, more))
+        return replace(self, apart=apart).with_others(more)
+
+    def _same_layers(self, layout: str, other: Networks) -> bool:
+        return self.readings[layout].parts == other.readings[layout].parts
 
     @property
     def layouts(self) -> tuple[str, ...]:

@@ -326,6 +326,20 @@ def test_texts_that_claim_to_be_longer_than_the_file(network: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
+def test_texts_whose_letters_claim_many_bytes(network: Path) -> None:
+    """HDF5 takes as much memory as the letters would need all together (in files of 1.10)."""
+    from napari_segnet.containers._hdf5_bytes import IMPOSSIBLE, text_lengths
+
+    data = network.read_bytes()
+    at = data.index(b"model_config\0")
+    with h5py.File(network) as file:
+        length = len(file.attrs["model_config"])
+    place = data.index(b"\x10\0\0\0\1\0\0\0", at) + 4  # letters of one byte
+    assert max(text_lengths(data, b"model_config")) == length
+    large = data[:place] + b"\1\0\2\0" + data[place + 4 :]
+    assert max(text_lengths(large, b"model_config")) == IMPOSSIBLE
+
+
 def test_a_file_that_is_cut_off(network: Path) -> None:
     network.write_bytes(network.read_bytes()[:-100])
     with pytest.raises(BrokenWeightsError, match=r"cut off: it should have .* bytes but has"):

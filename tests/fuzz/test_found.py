@@ -2656,6 +2656,14 @@ def lasting(program: Any, text: str, number: int) -> None:
         ),
         (lambda said: described(said, storage_offset=None), "a SymInt has no fields"),
         (lambda said: first(said)["metadata"].update(stack_trace={}), "a value of it is no str"),
+        (
+            lambda said: said["graph_module"]["metadata"].update(a={}),
+            "a single value of it has parts",
+        ),
+        (
+            lambda said: said["graph_module"]["metadata"].update(a=["b"]),
+            "a single value of it has parts",
+        ),
         (on_device, "a device that does not exist"),
         (lambda said: lasting(said, "s1", 3), "'s1' has no range"),
         (lambda said: lasting(said, "Symbol('s0', integer=True)", 9), "'s0' stands for 9"),

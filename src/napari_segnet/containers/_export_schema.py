@@ -16,7 +16,7 @@ __all__ = ["LaterSchema", "require_object"]
 
 # Each line is one class, indented lines go on. ``?`` behind a field: it may be missing; behind a
 # type: it may be null. [T] is a list, {T} an object of JSON with any keys. A class with ``|``
-# has exactly one of its fields.
+# has exactly one of its fields; any is a number, a text, yes or no, or null.
 _CLASSES = """
 Device: type str, index? int?
 SymExprHint | as_int int, as_bool bool, as_float float
@@ -152,6 +152,8 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
         _require_expression(held)
     elif kind != "any":
         _require_fields(held, kind, depth)
+    elif isinstance(held, dict) or (held and isinstance(held, list)):
+        raise ValueError("a single value of it has parts")
 
 
 def _is(held: float | str) -> bool:

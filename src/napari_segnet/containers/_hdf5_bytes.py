@@ -140,6 +140,8 @@ def _unpacked(region: Region) -> bytes:
 
 VARIABLE = 9
 """Class of a type whose length differs from value to value (specification, IV.A.2.d)."""
+LETTER = b"\1\0\0\0"
+"""Bytes of a letter, the type that texts of any length are made of (specification, IV.A.2.d)."""
 IMPOSSIBLE = 2**32
 
 
@@ -167,6 +169,9 @@ def text_lengths(data: Any, name: bytes) -> Iterator[int]:
             space, texts = kind + to[1], kind + to[1] + to[2]
             first = data[kind : kind + 1]
             if first and first[0] & 15 == VARIABLE:
+                if data[kind + 12 : kind + 16] != LETTER:
+                    yield IMPOSSIBLE
+                    continue
                 yield from _lengths_of(data, texts, _count(data[space : space + 8 + 8 * 32]))
 
 

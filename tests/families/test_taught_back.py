@@ -49,6 +49,7 @@ def taught(root, name, wrapper="bare", ending=".pth", **how):
     make, told = NETWORKS[name]
     torch.manual_seed(0)
     module = calibrate(make())
+    root.mkdir(exist_ok=True)
     old = save_as(module, root / f"old{ending}", wrapper)
     settings = type(QUICK)(**{**{f: getattr(QUICK, f) for f in QUICK.__slots__}, **how})
     classes = 1 if name.startswith("jvanvugt") else None
@@ -86,6 +87,22 @@ def test_the_original_definition_loads_it_strictly_and_answers_alike(name, tmp_p
     assert any("weight" in key for key in changed), "it has learned nothing"
     original.load_state_dict(state, strict=True)
     answers_alike(original, checkpoint)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "jvanvugt-valid"])
+@pytest.mark.trains
+def test_what_norms_remember_changes_no_answer(name, tmp_path, monkeypatch):
+    _, restated, _ = taught(tmp_path / "a", name, batch_size=4)
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())
+    _, plain, _ = taught(tmp_path / "b", name, batch_size=4)
+    one, two = content(restated.path), content(plain.path)
+    moved = [key for key in one if not torch.equal(one[key], two[key])]
+    assert any("running_var" in key for key in moved) == any("running_var" in key for key in one)
+    x = pictures(2, 1, (48, 48))
+    with torch.inference_mode():
+        found, expected = (load(made, "cpu").module(x) for made in (restated, plain))
+    most = 1e-4 * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, atol=most, rtol=1e-3)
 
 
 @pytest.mark.sample(3)

@@ -24,6 +24,7 @@ from napari_segnet.programs import PROGRAMS, WritingProgram, writer_of
 from napari_segnet.progress import run
 from napari_segnet.recognition import identify
 from napari_segnet.train import train
+from napari_segnet.train._learner import Learner
 
 every = pytest.mark.parametrize("kind", KINDS)
 
@@ -239,6 +240,24 @@ def test_frozen_norms_keep_their_statistics(tmp_path: Path) -> None:
     for key in old:
         same = torch.equal(old[key].load(), new[key].load())
         assert same == ("moving" in key), key
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("kind", ["keras 2", "half precision"])
+def test_what_norms_remember_changes_no_answer(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = identify(written(tmp_path, kind))
+    dataset = Dataset.open(write_dataset(tmp_path / "data"))
+    settings = type(QUICK)(epochs=1, steps_per_epoch=2, batch_size=4, crop_px=16)
+    ending = found.path.suffix
+    one = run(train(found, dataset, tmp_path / f"a{ending}", settings, device="cpu"))
+    monkeypatch.setattr(Learner, "restate", lambda *_: ())
+    two = run(train(found, dataset, tmp_path / f"b{ending}", settings, device="cpu"))
+    moved, still = open_tree(one.path).root, open_tree(two.path).root
+    assert any(not torch.equal(moved[k].load(), still[k].load()) for k in moved if "moving" in k)
+    most = 1e-4 if kind == "keras 2" else 2e-2
+    torch.testing.assert_close(answer(one), answer(two), atol=most, rtol=most)
 
 
 @pytest.mark.trains

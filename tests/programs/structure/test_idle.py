@@ -110,6 +110,21 @@ class Unit(nn.Module):
         return torch.relu(self.bn(x) if self.normed else x)
 
 
+def proven(network: nn.Module, path: Path) -> set[str]:
+    """Show a network pictures, as a training does; return the tensors of what is proven of it."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.3, 0.3)
+    for seed in range(40):
+        network(pictures(2, 3, (64, 64), seed))
+    torch.save(network.state_dict(), path)
+    found = run(prove(identify(path))).checkpoint
+    family = family_of(found)
+    assert isinstance(family, GraphFamily)
+    return set(tensors(family.graph(found)))
+
+
 class Forgetful(nn.Module):
     """A layer on the way down runs without its norm, or not at all."""
 
@@ -121,10 +136,6 @@ class Forgetful(nn.Module):
         self.up2, self.dec2 = nn.ConvTranspose2d(32, 16, 2, 2), Unit(32, 16)
         self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), Unit(16, 8)
         self.last = nn.Conv2d(8, 1, 1)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.uniform_(module.bias, -0.3, 0.3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first = self.enc1(x)
@@ -163,10 +174,6 @@ class Doubles(nn.Module):
         self.up2, self.dec2 = nn.ConvTranspose2d(32, 16, 2, 2), Double(32, 16)
         self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), Double(16, 8)
         self.last = nn.Conv2d(8, 1, 1)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.uniform_(module.bias, -0.3, 0.3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first = self.enc1(x)
@@ -180,14 +187,7 @@ class Doubles(nn.Module):
 @pytest.mark.parametrize("second", ["norm left out", "none"])
 def test_a_layer_inside_a_block_ran_without_its_norm_or_not(second: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network, path = Doubles(second), tmp_path / "net.pth"
-    for seed in range(40):
-        network(pictures(2, 3, (64, 64), seed))
-    torch.save(network.state_dict(), path)
-    found = run(prove(identify(path))).checkpoint
-    family = family_of(found)
-    assert isinstance(family, GraphFamily)
-    named = set(tensors(family.graph(found)))
+    named = proven(Doubles(second), tmp_path / "net.pth")
     assert ("enc2.conv2.weight" in named) == (second != "none")
     assert "enc2.bn2.weight" not in named
 
@@ -195,14 +195,7 @@ def test_a_layer_inside_a_block_ran_without_its_norm_or_not(second: str, tmp_pat
 @pytest.mark.parametrize("runs", [True, False])
 def test_the_other_norms_tell_if_a_layer_ran_without_its_own(runs: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network, path = Forgetful(runs), tmp_path / "net.pth"
-    for seed in range(40):
-        network(pictures(2, 3, (64, 64), seed))
-    torch.save(network.state_dict(), path)
-    found = run(prove(identify(path))).checkpoint
-    family = family_of(found)
-    assert isinstance(family, GraphFamily)
-    named = set(tensors(family.graph(found)))
+    named = proven(Forgetful(runs), tmp_path / "net.pth")
     assert ("enc3.conv.weight" in named) == runs
     assert "enc3.bn.weight" not in named
 

@@ -2764,6 +2764,22 @@ def test_kinds_of_inputs_of_a_later_pytorch(exported: Parts, tmp_path: Path) -> 
         open_tree(packed(tmp_path / "a.pt2", changed))
 
 
+@pytest.mark.parametrize("minor", [20, 21])
+def test_kinds_of_arguments_that_are_not_known(minor: int, exported: Parts, tmp_path: Path) -> None:
+    """One of a later schema is left alone: weights are read, whatever they are used for."""
+
+    def change(said: dict[str, Any]) -> None:
+        said["schema_version"] = {"major": 8, "minor": minor}
+        first(said)["inputs"][0]["arg"] = {"as_iats": [1]}
+
+    path = packed(tmp_path / "a.pt2", rewritten(exported, "model.json", change))
+    if minor > 20:
+        assert open_tree(path).root
+    else:
+        with pytest.raises(UnsupportedWeightsError, match="of the kind 'as_iats'"):
+            open_tree(path)
+
+
 def test_infinite_numbers_of_a_program_before_pytorch_2_6(exported: Parts, tmp_path: Path) -> None:
     def change(name: str, data: bytes) -> bytes:
         if not name.endswith("models/model.json"):

@@ -100,7 +100,8 @@ _NUMBERED: Mapping[str, frozenset[int]] = {
 }
 """What stands as a number: kinds of numbers, and how these lie in memory."""
 _GROWING = "Argument"
-"""What gets new kinds with PyTorch; one is left alone where it may not matter."""
+"""What gets new kinds with PyTorch; in a program of a schema that is not the newest known one, a
+kind is left alone where it may not matter."""
 _DEEPEST = 40
 _LONGEST = 20_000
 """Letters of an expression."""
@@ -110,7 +111,7 @@ class LaterSchema(ValueError):
     """An object is of a kind that this schema has not."""
 
 
-def require_object(held: Any, kind: str, depth: int = 0) -> None:
+def require_object(held: Any, kind: str, depth: int = 0, grown: bool = True) -> None:
     """Refuse an object that is none of a class of the schema.
 
     Fields that the schema has not are left alone: a later PyTorch may have added them.
@@ -121,6 +122,10 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
         As JSON gives it.
     kind : str
         Name of a class such as ``ExportedProgram``, or a type of one of its fields.
+    depth : int
+        How deep it lies in others.
+    grown : bool
+        Whether its schema may know more kinds of arguments.
 
     Raises
     ------
@@ -139,7 +144,7 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
         if not isinstance(held, list if kind[0] == "[" else dict):
             raise ValueError(f"a list or table of it is a {type(held).__name__}")
         for one in held if isinstance(held, list) else held.values():
-            require_object(one, kind[1:-1], depth + 1)
+            require_object(one, kind[1:-1], depth + 1, grown)
     elif kind in _SCALARS:
         if type(held) not in _SCALARS[kind] or not (kind in {"int", "bool", "str"} or _is(held)):
             raise ValueError(f"a value of it is no {kind}")
@@ -151,7 +156,7 @@ def require_object(held: Any, kind: str, depth: int = 0) -> None:
     elif kind == "expression":
         _require_expression(held)
     elif kind != "any":
-        _require_fields(held, kind, depth)
+        _require_fields(held, kind, depth, grown)
     elif isinstance(held, dict) or (held and isinstance(held, list)):
         raise ValueError("a single value of it has parts")
 
@@ -175,18 +180,18 @@ def _require_expression(held: Any) -> None:
         raise ValueError(f"a length is no expression ({held[:40]!r})") from error
 
 
-def _require_fields(held: Any, kind: str, depth: int) -> None:
+def _require_fields(held: Any, kind: str, depth: int, grown: bool) -> None:
     one_of, fields = _classes()[kind]
     if not isinstance(held, dict):
         raise ValueError(f"a {kind} has no fields")
     if one_of and len(held) != 1:
         raise ValueError(f"a {kind} is of no kind, or of several")
-    later = kind == _GROWING and next(iter(held), "").startswith("as_")
+    later = grown and kind == _GROWING and next(iter(held), "").startswith("as_")
     if one_of and not held.keys() <= fields.keys() and not later:
         raise LaterSchema(f"a {kind} is of the kind {next(iter(held))[:40]!r}")
     for name, (wanted, needed) in fields.items():
         if name in held:
-            require_object(held[name], wanted, depth + 1)
+            require_object(held[name], wanted, depth + 1, grown)
         elif needed and not one_of:
             raise ValueError(f"a {kind} has no field {name!r}")
     if kind == "Device":

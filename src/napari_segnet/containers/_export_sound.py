@@ -30,6 +30,8 @@ _NINTH = 9
 """Of PyTorch 2, whose programs all are of the newest version of the schema."""
 NEWEST = 8
 """Of the first numbers of the versions of the schema, as of PyTorch 2.15."""
+NEWEST_MINOR = 20
+"""Of the second numbers of that version."""
 _CHANGED = frozenset(("buffer_mutation", "parameter_mutation", "user_input_mutation"))
 """Kinds of answers that are put back where they came from; these come first."""
 _TARGETS = ("buffer_name", "parameter_name", "user_input_name")
@@ -43,7 +45,7 @@ def require_program(program: Mapping[str, Any]) -> None:
     ValueError
         If something of it has no field that it must have, or two values at once.
     """
-    require_object(program, "ExportedProgram")
+    require_object(program, "ExportedProgram", grown=not _is_known(program))
     module = program["graph_module"]
     major, minor = (program["schema_version"][name] for name in ("major", "minor"))
     if not (0 < major <= NEWEST or major == minor == 0):
@@ -62,6 +64,15 @@ def require_program(program: Mapping[str, Any]) -> None:
         require_length(length, program["range_constraints"])
     for call in module["module_call_graph"]:
         _require_call(call.get("signature") or {}, known)
+
+
+def _is_known(program: Mapping[str, Any]) -> bool:
+    """Tell if the schema of a program has no kinds but those that are known."""
+    version = program.get("schema_version")
+    if not isinstance(version, dict) or version.get("major") != NEWEST:
+        return False
+    minor = version.get("minor")
+    return isinstance(minor, int) and minor <= NEWEST_MINOR
 
 
 def _require_version(program: Mapping[str, Any]) -> None:

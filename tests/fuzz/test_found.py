@@ -1414,6 +1414,21 @@ def test_a_named_tuple_has_a_value_for_each_name(names: bytes, tmp_path: Path) -
         open_tree(path)
 
 
+def test_operators_between_values_are_operations(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Branching()), made)
+    old = b"    return torch.relu(y)\n"
+    for number, line in enumerate((b"y @ y", b"y + 1", b"y % 2", b"y * (3 // 2 ** 2)", b"-y / y")):
+        path = write(tmp_path / f"a{number}.pt", made, old, b"    return " + line + b"\n")
+        torch.jit.load(path)
+        assert open_tree(path).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, old, b"    return True @ y\n")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
 class Forked(torch.nn.Module):
     """What TorchScript writes with a function in a function, and asks for the kind of a value."""
 

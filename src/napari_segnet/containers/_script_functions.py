@@ -55,6 +55,15 @@ _STATEMENTS = (
 )
 
 
+_OPERATORS: Mapping[type[ast.operator], str] = {
+    **{ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.MatMult: "matmul"},
+    **{ast.Mod: "remainder", ast.FloorDiv: "floordiv", ast.Pow: "pow"},
+    **{ast.BitAnd: "__and__", ast.BitOr: "__or__", ast.BitXor: "__xor__"},
+    **{ast.LShift: "__lshift__", ast.RShift: "__rshift__"},
+}
+"""What PyTorch makes of an operator between two values; its own files call these by name."""
+
+
 class ScriptFunction:
     """Looks at one function: its names are there, and its values have their types."""
 
@@ -193,11 +202,8 @@ class ScriptFunction:
             return self._attribute(node, values)
         if isinstance(node, ast.Call):
             return self._call(node, values)
-        if isinstance(node, ast.List):
-            parts = [self._value(one, values) for one in node.elts]
-            return made_of("List", (held(*parts),))
-        if isinstance(node, ast.Tuple):
-            return made_of("Tuple", (self._value(one, values) for one in node.elts))
+        if isinstance(node, ast.List | ast.Tuple):
+            return _gathered(node, [self._value(one, values) for one in node.elts])
         if isinstance(node, ast.Subscript):
             return self._item(node, values)
         if isinstance(node, ast.IfExp):
@@ -207,6 +213,9 @@ class ScriptFunction:
             plain = isinstance(node.operand, ast.Constant)
             found = literal(node) if plain else self._value(node.operand, values)
             return found if isinstance(node.op, ast.USub) else ANY
+        if isinstance(node, ast.BinOp):
+            sides = [self._value(side, values) for side in (node.left, node.right)]
+            return result(self.look, f"torch.{_OPERATORS[type(node.op)]}", sides, {})
         if isinstance(node, ast.Lambda | ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
             raise self.look.refuse(f"a {type(node).__name__}")
         for child in ast.iter_child_nodes(node):
@@ -413,3 +422,10 @@ def _root(node: ast.expr) -> str | None:
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
+
+
+def _gathered(node: ast.List | ast.Tuple, kinds: Sequence[Type]) -> Type:
+    """Return the type of a list or tuple of values."""
+    return (
+        made_of("Tuple", kinds) if isinstance(node, ast.Tuple) else made_of("List", [held(*kinds)])
+    )

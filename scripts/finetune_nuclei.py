@@ -37,7 +37,6 @@ import dataclasses
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +51,7 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Sample, held_out
 from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.train import TrainSettings
+from napari_segnet.train._batches import unchanged
 from napari_segnet.train._begin import start
 from napari_segnet.train._learner import Learner
 
@@ -262,8 +262,13 @@ def main() -> None:
         )
     # Which images the network is for.
     kinds, invert = (args.dark, "yes") if args.dark_share > 0.5 else (("fluorescence",), "auto")
-    chosen = samples(args.data, tuple(kinds))
-    for _ in learner.restate(_unchanged(chosen, network, settings, invert)):
+    size = args.crop_px
+    shown = Crops(
+        samples(args.data, tuple(kinds)), network, (size, size), Augmentation(), "auto", invert
+    )
+    if any(shown.check()):
+        raise ValueError("A training image cannot be read.")
+    for _ in learner.restate(unchanged(shown, settings, UNCHANGED // settings.batch_size)):
         pass
     card = {name: value for name, value in network.card.items() if name not in ("scores", "note")}
     card["name"] = args.out.stem
@@ -273,19 +278,6 @@ def main() -> None:
     card["parent"] = {"name": network.path.name, "sha256": network.sha256}
     card["training"] = {"settings": dataclasses.asdict(settings)}
     begun.family.save(learner.result(), dataclasses.replace(network, card=card), args.out)
-
-
-def _unchanged(
-    chosen: tuple[Sample, ...], network: Checkpoint, settings: TrainSettings, invert: str
-) -> Iterator[list[Crop]]:
-    """Yield batches of crops as they are."""
-    size = settings.crop_px
-    crops = Crops(chosen, network, (size, size), Augmentation(), invert=invert)
-    if any(crops.check()):
-        raise ValueError("A training image cannot be read.")
-    rng, crops = np.random.default_rng(settings.seed), crops.unchanged()
-    for _ in range(UNCHANGED // settings.batch_size):
-        yield [crops.draw(rng) for _ in range(settings.batch_size)]
 
 
 def _drawn(source: Source, rng: np.random.Generator) -> Crop:

@@ -221,7 +221,7 @@ def test_layers_that_see_something_else_raise_a_doubt():
 
     said = told(dark)
     assert said.startswith("With light and dark exchanged, this image is far more like")
-    assert said.endswith("The built-in network nuclei-dark was trained on images like this one.")
+    assert said.endswith("is like the training images of the built-in network nuclei-dark.")
     assert told(bright) == told(dark, invert="no") == ""
 
 
@@ -252,8 +252,8 @@ def test_a_network_that_inverts_is_told_of_bright_objects():
     bright = nuclei_2d()
     made = run(segment(network, bright, PredictSettings(device="cpu")))
     told = run(light_dark_suggestion(network, bright, PredictSettings(), made))
-    assert "the objects are bright where the network looks for dark ones. The built-in" in told
-    assert told.endswith("network nuclei was trained on images like this one.")
+    assert "the objects are bright where the network looks for dark ones. This image" in told
+    assert told.endswith("is like the training images of the built-in network nuclei.")
 
 
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):

@@ -205,6 +205,18 @@ def test_norms_remember_the_images_and_not_how_they_were_changed(tmp_path):
     assert run(likeness(network, image, replace(way, invert="yes"))).score > 0.05
 
 
+@pytest.mark.trains
+def test_a_training_ends_well_without_memory_for_statistics(tmp_path, monkeypatch):
+    def full(self, crop):
+        raise MemoryError
+
+    data, out = dataset_of(tmp_path / "d", held_out=0), tmp_path / "n.safetensors"
+    monkeypatch.setattr(Learner, "predict", full)
+    reports, made = follow(train(fresh(out), data, out, QUICK))
+    assert [r.text for r in reports if r.what == "note"] == [_learner.UNMEASURED]
+    assert made == identify(out)
+
+
 # ---- What is reported and written ----
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import Cancelled, MismatchError
-from napari_segnet.find import likeness
+from napari_segnet.find import Likeness, likeness
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, with_one_engine
 from napari_segnet.overlay import overlay
@@ -44,10 +44,10 @@ inverted) and leaves 14 images of fluorescence as they are (0.83)."""
 MOST_COVERED = 0.6
 """Share of an image that objects rarely cover: only where they touch each other everywhere."""
 FAR_LESS = 0.6
-"""Share of how unlike the training an image is, that is left with light and dark exchanged. Chosen
-on 93 images of the training part of BBBC038v1. Of others, of its validation part and first test
-stage, the network ``nuclei`` is told to exchange them for 21 of 24 with dark nuclei, and for none
-of 93 of fluorescence."""
+"""The most that the likeness score with light and dark exchanged may be of the score without, for
+the exchange to be suggested. Chosen on 93 images of the training part of BBBC038v1. Of others (its
+validation part and first test stage), the exchange is suggested with the network ``nuclei`` for 21
+of 24 images of dark nuclei, and for none of 93 of fluorescence."""
 PERHAPS = "Perhaps the objects are {} where the network looks for {} ones."
 DRAWN_PX = 128
 """Of the middle, which is shown: some ten cells, each large enough to be judged."""
@@ -172,7 +172,11 @@ def try_inputs(
 
 @job
 def light_dark_suggestion(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings, made: Segmentation
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings,
+    made: Segmentation,
+    like: Likeness | None = None,
 ) -> Generator[Progress, None, str]:
     """Return why light and dark of an image may be the wrong way round, a sentence or two.
 
@@ -189,6 +193,8 @@ def light_dark_suggestion(
         How it was run; where they say what is light and dark, nothing is suggested.
     made : Segmentation
         What came of it.
+    like : Likeness, optional
+        How like the training the image is, as it was run; found out if it is not given.
 
     Yields
     ------
@@ -212,7 +218,7 @@ def light_dark_suggestion(
     if covered > MOST_COVERED:
         return f"Objects cover {covered:.0%} of the image. {perhaps}"
     try:
-        return (yield from _by_likeness(checkpoint, image, settings, perhaps))
+        return (yield from _by_likeness(checkpoint, image, settings, perhaps, like))
     except Cancelled:
         raise
     except Exception:
@@ -220,11 +226,15 @@ def light_dark_suggestion(
 
 
 def _by_likeness(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings, perhaps: str
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings,
+    perhaps: str,
+    as_run: Likeness | None,
 ) -> Generator[Progress, None, str]:
     """Say if an image is unlike the training, and far less so with light and dark exchanged."""
     way = way_of(checkpoint, image, settings)
-    as_run = yield from likeness(checkpoint, image, way)
+    as_run = as_run or (yield from likeness(checkpoint, image, way))
     if as_run is None or not as_run.unlike:
         return ""
     other = replace(way, invert="no" if way.invert == "yes" else "yes")
@@ -233,7 +243,7 @@ def _by_likeness(
         return ""
     return (
         "With light and dark exchanged, this image is far more like the training images of the "
-        f"network ({exchanged.score:.2g} instead of {as_run.score:.2g}). {perhaps}"
+        f"network (a difference of {exchanged.score:.2g} instead of {as_run.score:.2g}). {perhaps}"
         + (yield from _of_such_images(checkpoint, image, settings))
     )
 
@@ -248,7 +258,7 @@ def _of_such_images(
             other = identify(path)
             like = yield from likeness(other, image, way_of(other, image, settings))
             if like is not None and not like.unlike:
-                return f" The built-in network {name} was trained on images like this one."
+                return f" This image is like the training images of the built-in network {name}."
     return ""
 
 

@@ -199,7 +199,7 @@ def _done(
     what = {("instance", 1): "object", ("instance", 0): "objects", ("semantic", 1): "class"}
     noun = what.get((made.kind, int(count == 1)), "classes")
     notes = made.origin.notes
-    steps = light_dark_suggestion(plan.checkpoint, made_of.image, made_of.settings, made)
+    steps = light_dark_suggestion(plan.checkpoint, made_of.image, made_of.settings, made, like)
     if suggestion := (yield from steps):
         other = "no" if inverted(plan.checkpoint, made_of.settings) else "yes"
         notes = (*notes, f"{suggestion} For those, add --set invert={other}.")

@@ -100,8 +100,8 @@ _NUMBERED: Mapping[str, frozenset[int]] = {
 }
 """What stands as a number: kinds of numbers, and how these lie in memory."""
 _GROWING = "Argument"
-"""What gets new kinds with PyTorch; in a program of a schema that is not the newest known one, a
-kind is left alone where it may not matter."""
+"""What gets new kinds with PyTorch. Where the version of a program's schema is not known, an
+unknown kind is left alone: it may not matter for the weights."""
 _DEEPEST = 40
 _LONGEST = 20_000
 """Letters of an expression."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -13,8 +13,10 @@ from napari_segnet.crops import Crop, Crops
 from napari_segnet.engines.torch.device import on_threads
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["batches", "drawers"]
+__all__ = ["UNCHANGED", "batches", "drawers", "unchanged"]
 
+UNCHANGED = 64
+"""Crops as they are, of which the norms remember the statistics."""
 MOST_DRAWERS = 8
 """A batch takes the CPU about ten times as long as a step takes a GPU."""
 
@@ -71,3 +73,10 @@ def batches(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def unchanged(crops: Crops, settings: TrainSettings, count: int) -> Iterator[list[Crop]]:
+    """Yield some batches of crops as they are, from anywhere in the images."""
+    rng, crops = np.random.default_rng(settings.seed), crops.unchanged()
+    for _ in range(count):
+        yield [crops.draw(rng) for _ in range(settings.batch_size)]

@@ -46,6 +46,10 @@ LEFT_OUT = "The old weights are not averaged into the new ones (anchor): "
 COST = LEFT_OUT + "with them, the held-out part has a clearly lower score."
 UNPROVEN = LEFT_OUT + "without a held-out part, no score shows whether that makes it worse."
 
+UNMEASURED = (
+    "There is not enough memory to measure the statistics of the layers on the training images as "
+    "they are, so the file has those of changed crops: unlike images are told less well."
+)
 HALF_MOST = float(torch.finfo(torch.float16).max)
 FIXED = ("optimizer", "freeze_stages")
 """Settings that stay while a training goes on; all others may change at a stop."""
@@ -247,7 +251,7 @@ class Learner:
     def restate(self, drawn: Iterable[list[Crop]]) -> Iterator[int]:
         """Let the norms remember batches of unchanged crops; the answers stay the same.
 
-        Yields how many are done. Frozen norms stay as they are; all do where the memory ends.
+        Yields how many are done. Frozen norms stay as they are; all do if the memory ends.
         """
         still = {id(part) for one in self._still for part in one.modules()}
         learned = dict(self._module.named_modules())
@@ -266,7 +270,7 @@ class Learner:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                return
+                raise MemoryExhaustedError(UNMEASURED) from error
             yield done
         norms.settle(HALF_MOST if self._network.store.dtype == "float16" else torch.inf)
 

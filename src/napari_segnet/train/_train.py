@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
-from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.errors import DatasetError, MemoryExhaustedError, OutputError
 from napari_segnet.find import remembers
 from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
@@ -27,7 +27,7 @@ from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.settings import as_settings, type_name
 from napari_segnet.sidecar import write_sidecar
-from napari_segnet.train._batches import batches, drawers
+from napari_segnet.train._batches import UNCHANGED, batches, drawers, unchanged
 from napari_segnet.train._begin import advised, shown, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
@@ -45,8 +45,6 @@ OWN_FILE = (
 )
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
-UNCHANGED = 64
-"""Crops of which the norms remember the statistics."""
 
 
 @job
@@ -186,8 +184,7 @@ def _trained(
         )
     scores = yield from _settled(learner, target, held, scores)
     if remembers(target):
-        for done in learner.restate(_unchanged(crops, settings)):
-            yield Progress(what="statistics of the layers", done=done, total=_batches_of(settings))
+        yield from _restated(learner, crops, settings)
     card = _card(target, parent, dataset, settings, scores, crops.object_px)
     written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
     for note in written.notes:
@@ -366,16 +363,16 @@ def _held_out_crops(
     return [drawn[i : i + size] for i in range(0, len(drawn), size)]
 
 
-def _unchanged(crops: Crops, settings: TrainSettings) -> Iterator[list[Crop]]:
-    """Yield batches of crops as they are."""
-    rng, crops = np.random.default_rng(settings.seed), crops.unchanged()
-    for _ in range(_batches_of(settings)):
-        yield [crops.draw(rng) for _ in range(settings.batch_size)]
-
-
-def _batches_of(settings: TrainSettings) -> int:
-    """Return of how many batches the statistics are measured."""
-    return max(1, UNCHANGED // settings.batch_size)
+def _restated(
+    learner: Learner, crops: Crops, settings: TrainSettings
+) -> Generator[Progress, None, None]:
+    """Let the norms remember the training images; say it where there is no memory for it."""
+    total = max(1, UNCHANGED // settings.batch_size)
+    try:
+        for done in learner.restate(unchanged(crops, settings, total)):
+            yield Progress(what="statistics of the layers", done=done, total=total)
+    except MemoryExhaustedError as error:
+        yield Progress(what="note", text=str(error))
 
 
 def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:

@@ -96,7 +96,8 @@ class TrainSettings:
         Early stopping after this number of epochs without a better score on the held-out part; the
         best weights are kept. 0: no early stopping, the last weights are kept.
     minutes : float
-        Duration of the training in minutes, scoring before and after excluded; replaces ``epochs``.
+        Duration of the training in minutes, without scoring before and after, and without the
+        statistics of the layers at the end (64 crops); replaces ``epochs``.
         The learning rate falls to zero at the end. 0: ``epochs`` decides. The result depends on
         the speed of the computer.
     promote_at : float

@@ -108,6 +108,16 @@ def test_review_marks_are_in_no_file_of_napari(viewer, folder, tmp_path):
     assert keeper.acts(again) == 1, "it is known after a crash, too"
 
 
+@pytest.mark.parametrize("odd", ["two", None, -3, [], 1.5, True])
+def test_an_odd_number_of_marks_in_a_journal_is_none(viewer, folder, tmp_path, odd):
+    keeper, layer = corrected(viewer)
+    watched = keeper._watched[id(layer)]
+    watched._about["marks"] = odd
+    watched.saved_to(tmp_path / "mine.tif")
+    assert keeper.acts(layer) == 0
+    watched.note("review")
+
+
 @pytest.mark.parametrize("name", ["mine.svg", "mine.pgm"])
 def test_a_picture_of_labels_saves_no_corrections(viewer, folder, tmp_path, name):
     keeper, layer = corrected(viewer)

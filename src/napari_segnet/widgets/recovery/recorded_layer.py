@@ -118,8 +118,9 @@ class Recorded:
 
     @property
     def _marks(self) -> int:
-        """How many acts changed no pixels, but the review."""
-        return int(self._about.get("marks", 0))
+        """How many acts changed no pixels, but the review; an odd number in a journal is none."""
+        marks = self._about.get("marks")
+        return max(0, marks) if type(marks) is int else 0
 
     def saved_to(self, path: Path) -> None:
         """Write that a file holds all strokes so far: they are not offered after a crash.

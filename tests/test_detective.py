@@ -15,6 +15,7 @@ from support.engines import put_first
 from support.maskrcnns import calibrated
 from support.networks import Milesial, calibrate, pictures, save_as
 
+from napari_segnet import detective
 from napari_segnet.builtin import weights_path
 from napari_segnet.detective import (
     DRAWN_PX,
@@ -25,10 +26,11 @@ from napari_segnet.detective import (
 )
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import MismatchError, SettingsError
+from napari_segnet.find import Likeness
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, predict, segment
 from napari_segnet.overlay import LINE, ON_BRIGHT
-from napari_segnet.progress import run
+from napari_segnet.progress import Progress, run
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.segmentation import Detected, Origin, Segmentation
 
@@ -221,8 +223,28 @@ def test_layers_that_see_something_else_raise_a_doubt():
 
     said = told(dark)
     assert said.startswith("With light and dark exchanged, this image is far more like")
-    assert said.endswith("is like the training images of the built-in network nuclei-dark.")
+    assert said.endswith("The built-in network nuclei-dark is made for such images.")
     assert told(bright) == told(dark, invert="no") == ""
+
+
+def test_an_image_that_another_built_in_network_is_made_for(monkeypatch):
+    """Exchanged it is as unlike as before: dense tissue, the background of which is grey."""
+    shown = nuclei_2d()
+    dark = replace(shown, data=shown.data.max() - np.asarray(shown.data))
+    network = identify(weights_path("nuclei"))
+    made = run(segment(network, shown, PredictSettings(device="cpu")))
+
+    def likeness_of(checkpoint, image, way):
+        yield Progress(what="image")
+        score = 0.1 if checkpoint.path.stem == "nuclei-dark" else 0.3
+        return Likeness(score=score, limit=0.12, says="")
+
+    monkeypatch.setattr(detective, "likeness", likeness_of)
+    told = run(light_dark_suggestion(network, dark, PredictSettings(), made))
+    assert told.startswith(
+        "This image is far more like the training images of the built-in network"
+    )
+    assert "nuclei-dark (a difference of 0.1 instead of 0.3). Perhaps" in told
 
 
 def test_a_file_that_has_gone_since_gives_no_suggestion(tmp_path):
@@ -252,8 +274,8 @@ def test_a_network_that_inverts_is_told_of_bright_objects():
     bright = nuclei_2d()
     made = run(segment(network, bright, PredictSettings(device="cpu")))
     told = run(light_dark_suggestion(network, bright, PredictSettings(), made))
-    assert "the objects are bright where the network looks for dark ones. This image" in told
-    assert told.endswith("is like the training images of the built-in network nuclei.")
+    assert "the objects are bright where the network looks for dark ones. The built-in" in told
+    assert told.endswith("network nuclei is made for such images.")
 
 
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):

@@ -45,9 +45,10 @@ MOST_COVERED = 0.6
 """Share of an image that objects rarely cover: only where they touch each other everywhere."""
 FAR_LESS = 0.6
 """The most that the likeness score with light and dark exchanged may be of the score without, for
-the exchange to be suggested. Chosen on 93 images of the training part of BBBC038v1. Of others (its
-validation part and first test stage), the exchange is suggested with the network ``nuclei`` for 21
-of 24 images of dark nuclei, and for none of 93 of fluorescence."""
+the exchange to be suggested; likewise the score of another built-in network. Chosen on 93 images of
+the training part of BBBC038v1. Of others (its validation part and first test stage), the exchange
+is suggested with the network ``nuclei`` for 21 of 24 images of dark nuclei and the network
+``nuclei-dark`` for all 24, and neither for any of 93 of fluorescence."""
 PERHAPS = "Perhaps the objects are {} where the network looks for {} ones."
 DRAWN_PX = 128
 """Of the middle, which is shown: some ten cells, each large enough to be judged."""
@@ -237,29 +238,39 @@ def _by_likeness(
     as_run = as_run or (yield from likeness(checkpoint, image, way))
     if as_run is None or not as_run.unlike:
         return ""
-    other = replace(way, invert="no" if way.invert == "yes" else "yes")
-    exchanged = yield from likeness(checkpoint, image, other)
-    if exchanged is None or not exchanged.score <= FAR_LESS * as_run.score:
-        return ""
-    return (
-        "With light and dark exchanged, this image is far more like the training images of the "
-        f"network (a difference of {exchanged.score:.2g} instead of {as_run.score:.2g}). {perhaps}"
-        + (yield from _of_such_images(checkpoint, image, settings))
-    )
-
-
-def _of_such_images(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
-) -> Generator[Progress, None, str]:
-    """Name the other built-in network that an image is like the training of, if there is one."""
-    shipped = builtin_models()
-    for name, path in shipped.items() if checkpoint.path in shipped.values() else ():
-        if path != checkpoint.path:
-            other = identify(path)
-            like = yield from likeness(other, image, way_of(other, image, settings))
-            if like is not None and not like.unlike:
-                return f" This image is like the training images of the built-in network {name}."
+    turned = replace(way, invert="no" if way.invert == "yes" else "yes")
+    exchanged = yield from likeness(checkpoint, image, turned)
+    name, of_other = yield from _other_network(checkpoint, image, settings)
+    most, was = FAR_LESS * as_run.score, f"instead of {as_run.score:.2g}"
+    if exchanged is not None and exchanged.score <= most:
+        more = f" The built-in network {name} is made for such images." if of_other <= most else ""
+        return (
+            "With light and dark exchanged, this image is far more like the training images of the "
+            f"network (a difference of {exchanged.score:.2g} {was}). {perhaps}{more}"
+        )
+    if of_other <= most:
+        return (
+            "This image is far more like the training images of the built-in network "
+            f"{name} (a difference of {of_other:.2g} {was}). {perhaps}"
+        )
     return ""
+
+
+def _other_network(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+) -> Generator[Progress, None, tuple[str, float]]:
+    """Return the built-in network of the other light that the image is most like, and how unlike.
+
+    Only beside a built-in network; else there is none, and the image is endlessly unlike.
+    """
+    shipped, found = builtin_models(), ("", math.inf)
+    for name, path in shipped.items() if checkpoint.path in shipped.values() else ():
+        other = identify(path)
+        if inverted(other, settings) != inverted(checkpoint, settings):
+            like = yield from likeness(other, image, way_of(other, image, settings))
+            if like is not None and like.score < found[1]:
+                found = name, like.score
+    return found
 
 
 @job

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-from support.engines import put_first
+from support.engines import SecondKind, put_first
 from support.teaching import FOREGROUND, QUICK, fresh, photograph, write
 
+from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import PrepareStep
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import SettingsError
@@ -19,7 +20,8 @@ from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
-from napari_segnet.train import _start_well, start_well
+from napari_segnet.recognition import identify
+from napari_segnet.train import _start_well, other_built_in, start_well
 from napari_segnet.train._begin import shown
 
 
@@ -179,3 +181,54 @@ def test_a_network_is_shown_images_as_it_was_taught(network):
     assert channels_of(stained, picture, PredictSettings(channels="0")) == "0"
     grey = Image(data=np.zeros((8, 8), np.uint8), axes="yx")
     assert channels_of(stained, grey, plain) == "auto"
+
+
+# ---- Other networks ----
+
+
+@pytest.fixture
+def knows_dark(tmp_path, network, monkeypatch):
+    """Another network of the same shape, which finds dark objects; the first one finds nothing."""
+    made = fresh(tmp_path / "dark.safetensors", FOREGROUND)
+    other = SegnetUNet().save(SegnetUNet().build(made).eval(), made, made.path)
+
+    def runs_it(checkpoint):
+        return checkpoint.path == other.path
+
+    put_first(monkeypatch, maps=lambda batch, **_: np.full_like(batch[:, :1], 0.1))
+    kind = SecondKind(maps=lambda batch, **_: (batch[:, :1] < 0.3) * 0.8 + 0.1, runs_it=runs_it)
+    put_first(monkeypatch, kind)
+    return other
+
+
+def test_another_network_that_is_better_is_offered_to_begin_with(tmp_path, network, knows_dark):
+    data, how = dark_objects(tmp_path / "d"), replace(QUICK, scale=45.0)
+    found = run(start_well(network, data, how, device="cpu", others=[knows_dark]))
+    assert found.chosen is found.now and found.untrained.score < 0.1
+    assert found.other.name == "dark" and found.other.comparison.verdict == "better"
+    assert found.best == found.other.way.score > 0.3
+    assert "The built-in network dark has a score of " in found.sentence()
+    assert ("training is often unnecessary" in found.sentence()) == (found.best >= 0.8)
+    form = found.to_json()
+    assert form["other_network"]["name"] == "dark" and not form["offered"]
+    assert found.as_its_card_says(replace(how, epochs=7)) == replace(QUICK, epochs=7)
+
+
+def test_another_network_that_is_not_better_is_not_mentioned(tmp_path, network, knows_dark):
+    data = dark_objects(tmp_path / "d")
+    found = run(start_well(knows_dark, data, QUICK, device="cpu", others=[network]))
+    assert found.other is None and found.to_json()["other_network"] is None
+    assert found.best == found.untrained.score and "built-in" not in found.sentence()
+
+
+def test_a_network_that_the_images_cannot_be_shown_to_is_left_out(tmp_path, network, knows_dark):
+    two = replace(knows_dark, channels=2)
+    data = dark_objects(tmp_path / "d")
+    assert run(start_well(network, data, QUICK, device="cpu", others=[two])).other is None
+
+
+def test_the_other_built_in_networks_are_those_with_as_many_axes(network):
+    names = [other.path.stem for other in other_built_in(network)]
+    assert names == list(builtin_models())
+    assert [o.path.stem for o in other_built_in(identify(names[0]))] == names[1:]
+    assert other_built_in(replace(network, ndim=3)) == ()

@@ -224,13 +224,14 @@ def _started(
     """Try how the corrected images are best shown, say it, and take it if that is wished."""
     from napari_segnet.errors import SegnetError
     from napari_segnet.progress import run
-    from napari_segnet.train import start_well, state_path
+    from napari_segnet.train import other_built_in, start_well, state_path
 
     goes_on = args.resume and state_path(args.output).exists()
     if args.start == "skip" or goes_on or not network.path.exists():
         return settings, None
     try:
-        found = run(start_well(network, dataset, settings, device=args.device))
+        others = other_built_in(network)
+        found = run(start_well(network, dataset, settings, device=args.device, others=others))
     except SegnetError as error:
         # What is wrong with the training set, the training itself says.
         print(f"Note: nothing could be tried before the training ({error})", file=sys.stderr)
@@ -238,6 +239,13 @@ def _started(
     print(f"Note: {found.sentence()}", file=sys.stderr)
     for way in found.ways:
         print(f"  {way.score:.3f}  {way.title}", file=sys.stderr)
+    if found.other is not None:
+        name = found.other.name
+        print(
+            f"Note: to begin with it: napari-segnet train ... -c {name}; to run it without "
+            f"training it: napari-segnet segment ... -c {name}",
+            file=sys.stderr,
+        )
     if args.start == "take":
         return found.taken(settings), found
     if found.offered:

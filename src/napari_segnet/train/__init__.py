@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from napari_segnet.train._forecast import Forecast
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
-    from napari_segnet.train._start_well import start_well
-    from napari_segnet.train._starting_point import StartingPoint, TriedWay
+    from napari_segnet.train._start_well import other_built_in, start_well
+    from napari_segnet.train._starting_point import OtherNetwork, StartingPoint, TriedWay
     from napari_segnet.train._train import preview, train
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Forecast",
     "HeldOut",
     "Look",
+    "OtherNetwork",
     "StartingPoint",
     "TrainSettings",
     "TrainingResult",
@@ -50,6 +51,7 @@ __all__ = [
     "epochs_done",
     "fine_tune",
     "is_running",
+    "other_built_in",
     "preview",
     "read_unfinished",
     "score_held_out",
@@ -67,12 +69,14 @@ _HOMES = {
     "Forecast": "_forecast",
     "HeldOut": "_gate",
     "Look": "_look",
+    "OtherNetwork": "_starting_point",
     "StartingPoint": "_starting_point",
     "TrainingResult": "_fine_tune",
     "TriedWay": "_starting_point",
     "changes": "_fine_tune",
     "cross_fit": "_cross_fit",
     "cross_fit_cost": "_cross_fit",
+    "other_built_in": "_start_well",
     "preview": "_train",
     "score_held_out": "_gate",
     "fine_tune": "_fine_tune",

@@ -14,6 +14,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from napari_segnet.builtin import builtin_models
 from napari_segnet.card import AVERAGES, averaging_times
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
@@ -21,6 +22,7 @@ from napari_segnet.engines.torch import best_device
 from napari_segnet.errors import ImageError, MismatchError, SettingsError
 from napari_segnet.find import find_settings
 from napari_segnet.image import Image
+from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.found import way_of
 from napari_segnet.plan.input import (
     channels_of,
@@ -32,13 +34,14 @@ from napari_segnet.plan.input import (
 )
 from napari_segnet.progress import Progress, check_cancelled, job, run
 from napari_segnet.readers import open_image
+from napari_segnet.recognition import identify
 from napari_segnet.train._begin import advised, as_run
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._gate import HeldOut, score_held_out
-from napari_segnet.train._starting_point import SETTINGS, StartingPoint, TriedWay
+from napari_segnet.train._starting_point import SETTINGS, OtherNetwork, StartingPoint, TriedWay
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["start_well"]
+__all__ = ["other_built_in", "start_well"]
 
 FACTORS = (0.5, 0.5**0.5, 2**0.5, 2.0)
 """Of the usual scale, by half octaves; networks stand a change of size by a fifth or so."""
@@ -65,13 +68,14 @@ def start_well(
     settings: TrainSettings | None = None,
     *,
     device: str = "auto",
+    others: Sequence[Checkpoint] = (),
 ) -> Generator[Progress, None, StartingPoint]:
     """Try how the corrected images are best shown to a network that is not trained yet.
 
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
     each alone; then scale and at last normalisation, each with the best of what was found before
-    it. A way that not all images can be shown in is left out. After ``MOST_S`` seconds no more are
-    tried.
+    it. A way that not all images can be shown in is left out. At last the other networks, each as
+    its card says. After ``MOST_S`` seconds no more are tried.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ def start_well(
         How images would be shown as it is.
     device : str
         As in ``train``.
+    others : sequence of Checkpoint
+        Built-in networks that could be trained instead (``other_built_in``).
 
     Yields
     ------
@@ -104,9 +110,9 @@ def start_well(
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
     now = yield from tries.add({})
-    image, *others = _opened(looked_at)
+    image, *further = _opened(looked_at)
     chosen = now
-    for make in (partial(_by_statistics, others), _lights, _scales, _normalizers):
+    for make in (partial(_by_statistics, further), _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
             if tries.seconds < MOST_S:
@@ -114,11 +120,18 @@ def start_well(
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
     averaged = yield from tries.averaged(chosen, settings.promote_at)
+    other = yield from tries.best_of(others, chosen, settings.promote_at)
     given = _differing(settings)
     return StartingPoint(
-        ways=tries.ranked(), now=now, chosen=chosen, averaged=averaged, given=given,
+        ways=tries.ranked(), now=now, chosen=chosen, averaged=averaged, other=other, given=given,
         comparison=tries.offer(chosen, now),
     )  # fmt: skip
+
+
+def other_built_in(network: Checkpoint) -> tuple[Checkpoint, ...]:
+    """Return the built-in networks besides this one, of as many dimensions."""
+    found = (identify(path) for path in builtin_models().values() if path != network.path)
+    return tuple(other for other in found if other.ndim == network.ndim)
 
 
 class _Tries:
@@ -147,17 +160,7 @@ class _Tries:
         how = as_run(replace(self._settings, **values), self._device)
         # Ways are compared with each other: mirror images and scales are not worth their time.
         averages: Any = {name: str(changes.get(name, "no")) for name in AVERAGES}
-        how = replace(how, **averages)
-        steps = score_held_out(self._network, self._dataset, how)
-        while True:
-            try:
-                report = next(steps)
-            except StopIteration as stop:
-                held: HeldOut = stop.value
-                break
-            if report.what == "note" and not self.found:
-                yield report
-            yield Progress(what="way", done=len(self.found))
+        held = yield from self._scored(self._network, replace(how, **averages))
         if not held.images or (held.kind == "instance" and not held.scores.n_true):
             raise SettingsError(
                 "There is no corrected object to score settings with. Correct an image, and add "
@@ -166,6 +169,43 @@ class _Tries:
         way = TriedWay(changes=dict(changes), held=held)
         self.found.append(way)
         return way
+
+    def _scored(
+        self, network: Checkpoint, how: PredictSettings
+    ) -> Generator[Progress, None, HeldOut]:
+        steps = score_held_out(network, self._dataset, how)
+        while True:
+            try:
+                report = next(steps)
+            except StopIteration as stop:
+                held: HeldOut = stop.value
+                return held
+            if report.what == "note" and not self.found:
+                yield report
+            yield Progress(what="way", done=len(self.found))
+
+    def best_of(
+        self, others: Sequence[Checkpoint], than: TriedWay, wanted: float
+    ) -> Generator[Progress, None, OtherNetwork | None]:
+        """Try other networks; return the best if it is better than a way by more than chance."""
+        how = as_run(StartingPoint.as_its_card_says(self._settings), self._device)
+        how = replace(how, mirror="no", multiscale="no")
+        best = None
+        for network in others:
+            if self.seconds >= MOST_S:
+                break
+            check_cancelled()
+            try:
+                held = yield from self._scored(network, how)
+            except MismatchError:
+                continue  # images that it cannot be shown
+            way = TriedWay(changes={}, held=held)
+            comparison = held.compared_to(than.held, 1 - (1 - wanted) / len(others))
+            if comparison is not None and comparison.verdict == "better":
+                if best is None or way.score > best.way.score:
+                    name = network.path.stem
+                    best = OtherNetwork(name=name, way=way, comparison=comparison)
+        return best
 
     def add_where_it_fits(self, changes: Changes) -> Generator[Progress, None, None]:
         """Try one way, unless one of the images cannot be shown so: a grey one has no stains."""

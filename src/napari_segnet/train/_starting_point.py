@@ -12,7 +12,7 @@ from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._gate import HeldOut
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["SETTINGS", "StartingPoint", "TriedWay"]
+__all__ = ["SETTINGS", "OtherNetwork", "StartingPoint", "TriedWay"]
 
 GOOD = 0.8
 """A score from which on a training often brings little: the built-in network has 0.8 on images of
@@ -82,6 +82,33 @@ class TriedWay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherNetwork:
+    """Another network that labels the corrected images better, without a training.
+
+    Attributes
+    ----------
+    name : str
+        Of a built-in network, as ``identify`` takes it.
+    way : TriedWay
+        Its scores, with the settings of its card; it has no changes.
+    comparison : Comparison
+        It against the network that was chosen, with the settings that are offered.
+    """
+
+    name: str
+    way: TriedWay
+    comparison: Comparison
+
+    def sentence(self) -> str:
+        """Say it for a biologist."""
+        low, _, high = self.comparison.after
+        return (
+            f"The built-in network {self.name} has a score of {self.way.score:.2f} (between "
+            f"{low:.2f} and {high:.2f}) without a training: begin with it."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartingPoint:
     """What the untrained network makes of the corrected objects, shown in several ways.
 
@@ -98,6 +125,8 @@ class StartingPoint:
         The way that is offered, where the network also runs on mirrored images and at half the
         size and the outputs are averaged; None where that is not better by more than chance, or
         was not tried. A training needs none of it: it decides by its own settings.
+    other : OtherNetwork or None
+        The best of the other networks, where it is better than what is offered by more than chance.
     given : mapping of str to str or float
         The settings that were given, in which all ways are shown where they do not differ.
     """
@@ -107,12 +136,19 @@ class StartingPoint:
     chosen: TriedWay
     comparison: Comparison | None
     averaged: TriedWay | None = None
+    other: OtherNetwork | None = None
     given: Mapping[str, str | float] = field(default_factory=dict)
 
     @property
     def untrained(self) -> TriedWay:
         """The best way to run the network without a training."""
         return self.averaged or self.chosen
+
+    @property
+    def best(self) -> float:
+        """The score of the best that can be had without a training."""
+        other = 0.0 if self.other is None else self.other.way.score
+        return max(self.untrained.score, other)
 
     @property
     def for_a_run(self) -> Mapping[str, str | float]:
@@ -135,6 +171,12 @@ class StartingPoint:
         changes: Any = dict(self.chosen.changes)
         return replace(settings, **changes)
 
+    @staticmethod
+    def as_its_card_says(settings: TrainSettings) -> TrainSettings:
+        """Return the settings of a training that begins with the other network instead."""
+        usual: Any = {name: getattr(TrainSettings(), name) for name in SETTINGS}
+        return replace(settings, **usual)
+
     def sentence(self) -> str:
         """Say it for a biologist."""
         held = self.now.held
@@ -156,7 +198,9 @@ class StartingPoint:
                 f"If the network also runs {ways}, and the outputs are averaged: "
                 f"{self.averaged.score:.2f}, in {times:g} times the time."
             )
-        if self.untrained.score >= GOOD:
+        if self.other is not None:
+            said.append(self.other.sentence())
+        if self.best >= GOOD:
             said.append("This is a good score: training is often unnecessary.")
         return " ".join(said)
 
@@ -166,11 +210,17 @@ class StartingPoint:
             "objects": self.now.held.scores.n_true,
             "offered": dict(self.chosen.changes),
             "averaged": None if self.averaged is None else dict(self.averaged.changes),
-            "good": self.untrained.score >= GOOD,
+            "good": self.best >= GOOD,
+            "other_network": None if self.other is None else _as_json(self.other),
             "says": self.sentence(),
             "ways": [{"set": dict(way.changes), "score": _number(way.score)} for way in self.ways],
             "comparison": None if self.comparison is None else self.comparison.to_json(),
         }
+
+
+def _as_json(other: OtherNetwork) -> dict[str, Any]:
+    comparison = other.comparison.to_json()
+    return {"name": other.name, "score": _number(other.way.score), "comparison": comparison}
 
 
 def _number(value: float) -> float | None:

@@ -14,9 +14,10 @@ import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QSpinBox
 from safetensors.torch import load_file
-from support.engines import put_first
+from support.engines import SecondKind, put_first
 from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
 
+from napari_segnet.builtin import builtin_models
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
@@ -577,6 +578,35 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     assert not box.ways.isHidden()
     dock.choose_folder(folder.parent)  # another training set: what was tried says nothing of it
     assert box.ways.isHidden() and box.words.isHidden()
+
+
+def test_a_built_in_network_that_is_better_is_taken_with_one_click(
+    dock, qtbot, weights, folder, monkeypatch
+):
+    def blank(batch, **_):
+        return np.full_like(batch[:, :1], 0.1)
+
+    def finds_dark(batch, **_):
+        return np.concatenate(
+            [(batch[:, :1] < 0.3) * 0.8 + 0.1, *2 * [np.full_like(batch, 0.1)]], 1
+        )
+
+    put_first(monkeypatch, maps=blank)
+    built_in = builtin_models()["nuclei-dark"]
+    put_first(monkeypatch, SecondKind(maps=finds_dark, runs_it=lambda c: c.path == built_in))
+    ready(dock, qtbot, weights, folder, scale=45.0)
+    box = dock.begin_well
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+    assert "The built-in network nuclei-dark has a score of " in box.words.text()
+    rows = [box.ways.item(row, 1).text() for row in range(box.ways.rowCount())]
+    assert rows[0] == "nuclei-dark, a built-in network"
+    assert box.change.text() == "Begin with nuclei-dark"
+    click(qtbot, box.change)
+    qtbot.waitUntil(lambda: dock.run_box.button.isEnabled(), timeout=WAIT_MS)
+    assert dock.session.checkpoint.path == built_in
+    assert dock.settings().scale == 0, "it is shown images as its card says"
+    assert box.words.isHidden(), "what was tried was another network"
 
 
 @pytest.mark.long

@@ -146,11 +146,11 @@ def ways(asked: TrainRequest) -> Generator[Progress, None, StartingPoint]:
     """Try how the corrected images are best shown to the network before it is trained."""
     yield Progress(what="reading the training set")
     load_torch()
-    from napari_segnet.train import start_well
+    from napari_segnet.train import other_built_in, start_well
 
-    dataset = Dataset.open(asked.dataset)
+    dataset, others = Dataset.open(asked.dataset), other_built_in(asked.network)
     found: StartingPoint = yield from start_well(
-        asked.network, dataset, asked.settings, device=asked.device
+        asked.network, dataset, asked.settings, device=asked.device, others=others
     )
     return found
 

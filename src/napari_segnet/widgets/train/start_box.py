@@ -50,11 +50,14 @@ class StartBox(QGroupBox):
     ----------
     taken : Signal of TrainSettings
         The settings that are offered, when the user takes them.
+    other_taken : Signal of str
+        The name of the built-in network that is offered instead, when the user takes it.
     failed : Signal of BaseException
         Why nothing could be tried.
     """
 
     taken = Signal(object)
+    other_taken = Signal(str)
     failed = Signal(object)
 
     def __init__(
@@ -93,12 +96,18 @@ class StartBox(QGroupBox):
             "segnet_train_start_use",
             "Run this network with the best settings, without a training",
         )
+        self.change = named_button(
+            "Begin with it",
+            "segnet_train_start_other",
+            "Choose that network here in place of yours: it labels your corrected images better",
+        )
         layout = QVBoxLayout(self)
-        for widget in (self.ask, self.words, self.take, self.use, self.ways):
+        for widget in (self.ask, self.words, self.change, self.take, self.use, self.ways):
             layout.addWidget(widget)
         self.ask.clicked.connect(self.try_ways)
         self.take.clicked.connect(self._take)
         self.use.clicked.connect(self._use)
+        self.change.clicked.connect(self._change)
         self.runner.progressed.connect(self._progressed)
         self.runner.succeeded.connect(self._found)
         self.runner.failed.connect(self._failed)
@@ -143,7 +152,7 @@ class StartBox(QGroupBox):
 
     def _clear(self) -> None:
         self.found, self._tried = None, None
-        for widget in (self.words, self.ways, self.take, self.use):
+        for widget in (self.words, self.ways, self.change, self.take, self.use):
             widget.hide()
         self.ask.setEnabled(self._ready)
 
@@ -165,17 +174,23 @@ class StartBox(QGroupBox):
         named = {id(way): way for way in (found.now, found.chosen, found.untrained)}.values()
         others = [way for way in found.ways if way not in named][: SHOWN - len(named)]
         shown = [way for way in found.ways if way in named or way in others]
-        self.ways.setRowCount(len(shown))
         offered = [way for way in (found.chosen, found.averaged) if way is not found.now]
-        for row, way in enumerate(shown):
-            mark = " (offered)" if way in offered else ""
-            fill_row(self.ways, row, (f"{way.score:.2f}", f"{way.short}{mark}"))
+        rows = [
+            (way.score, f"{way.short}{' (offered)' if way in offered else ''}") for way in shown
+        ]
+        if found.other is not None:
+            rows.append((found.other.way.score, f"{found.other.name}, a built-in network"))
+            self.change.setText(f"Begin with {found.other.name}")
+        self.ways.setRowCount(len(rows))
+        for row, (score, words) in enumerate(sorted(rows, key=lambda pair: -pair[0])):
+            fill_row(self.ways, row, (f"{score:.2f}", words))
         self.ways.show()
         self.ways.resizeColumnToContents(0)
         self.ways.resizeRowsToContents()
         head = self.ways.horizontalHeader()
-        high = sum(self.ways.rowHeight(row) for row in range(len(shown)))
+        high = sum(self.ways.rowHeight(row) for row in range(len(rows)))
         self.ways.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
+        self.change.setVisible(found.other is not None)
         self.take.setVisible(found.offered)
         self.use.setVisible(bool(found.untrained.changes))
 
@@ -186,6 +201,13 @@ class StartBox(QGroupBox):
         self.taken.emit(self.found.taken(self._settings()))
         self.take.hide()
         self.words.setText(f"{self.found.sentence()} The training uses {pairs} now.")
+
+    def _change(self) -> None:
+        """Begin with the other network, shown images as its card says."""
+        if self.found is not None and self.found.other is not None:
+            name = self.found.other.name
+            self.taken.emit(self.found.as_its_card_says(self._settings()))
+            self.other_taken.emit(name)
 
     def _use(self) -> None:
         """Run the network as it is with the best settings, in the Segment dock."""

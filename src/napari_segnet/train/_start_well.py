@@ -74,8 +74,8 @@ def start_well(
 
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
     each alone; then scale and at last normalisation, each with the best of what was found before
-    it. A way that not all images can be shown in is left out. At last the other networks, each as
-    its card says. After ``MOST_S`` seconds no more are tried.
+    it; at last the other networks, each as its card says. A way that not all images can be shown
+    in is left out. After ``MOST_S`` seconds no more are tried.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def start_well(
     device : str
         As in ``train``.
     others : sequence of Checkpoint
-        Built-in networks that could be trained instead (``other_built_in``).
+        What could be trained instead (``other_built_in``).
 
     Yields
     ------
@@ -102,10 +102,7 @@ def start_well(
         Scores, and the way that is offered; it is a SettingsError if there is nothing to judge by.
     """
     settings = settings or TrainSettings()
-    if not network.path.exists():
-        raise SettingsError(
-            f"{network.path.name} is untrained, so there are no settings to try. Train it."
-        )
+    _require_weights(network)
     looked_at = _looked_at(dataset)
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
@@ -113,19 +110,24 @@ def start_well(
     image, *further = _opened(looked_at)
     chosen = now
     for make in (partial(_by_statistics, further), _lights, _scales, _normalizers):
-        best = tries.ranked()[0].changes
-        for changes in make(network, image, settings, best):
+        for changes in make(network, image, settings, tries.ranked()[0].changes):
             if tries.seconds < MOST_S:
                 yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
     averaged = yield from tries.averaged(chosen, settings.promote_at)
     other = yield from tries.best_of(others, chosen, settings.promote_at)
-    given = _differing(settings)
     return StartingPoint(
-        ways=tries.ranked(), now=now, chosen=chosen, averaged=averaged, other=other, given=given,
-        comparison=tries.offer(chosen, now),
+        ways=tries.ranked(), now=now, chosen=chosen, averaged=averaged, other=other,
+        given=_differing(settings), comparison=tries.offer(chosen, now),
     )  # fmt: skip
+
+
+def _require_weights(network: Checkpoint) -> None:
+    if not network.path.exists():
+        raise SettingsError(
+            f"{network.path.name} is untrained, so there are no settings to try. Train it."
+        )
 
 
 def other_built_in(network: Checkpoint) -> tuple[Checkpoint, ...]:

@@ -63,7 +63,6 @@ class TrainDock(TrainForm):
         self.files.failed.connect(self.message.fail)
         for form in (self.main, self.more):
             form.changed.connect(self.message.settings_changed)
-        self.begin_well.other_taken.connect(self.choose_weights)
         self.examples.clicked.connect(self.show_examples)
         self.unfinished.go_on.connect(self.go_on_unfinished)
         self.unfinished.anew.connect(self.begin_anew)

@@ -122,6 +122,7 @@ class TrainForm(Dock):
         )
         self.plot.hide()
         self.begin_well.taken.connect(self.set_settings)
+        self.begin_well.other_taken.connect(self.weights.chosen)
         for part in (self.begin_well, self.outcome.cross_fit):
             part.failed.connect(self.message.fail)
 

@@ -133,8 +133,11 @@ class Plot(QWidget):
             _dress(each, text)
         if len(self._lines) > 1:
             handles = [h for each in axes for h in each.get_lines()]
-            legend = axes[-1].legend(handles=handles, fontsize=8, labelcolor=text)
-            legend.get_frame().set(facecolor=theme.background.as_hex(), edgecolor="none", alpha=0.8)
+            # Above the axes, where no line can be.
+            left.legend(
+                handles=handles, fontsize=8, labelcolor=text, frameon=False, ncols=len(handles),
+                loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.2, handlelength=1.5,
+            )  # fmt: skip
         self._canvas.draw_idle()
 
 

@@ -6,11 +6,13 @@ from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_segnet.review import Items, Review
-from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
+from napari_segnet.widgets.review.table import COLUMNS, MISSING, ItemsModel
 
 __all__ = ["QueueTable"]
 
 WIDTHS_PX = (56, 56, 46, 92, 48, 60)
+PADDING_PX = 14
+"""Left and right of the widest word of a column."""
 
 
 class QueueTable(QTableView):
@@ -39,6 +41,7 @@ class QueueTable(QTableView):
         head.setMinimumSectionSize(30)
         for column, width in enumerate(WIDTHS_PX):
             self.setColumnWidth(column, width)
+        self.setColumnWidth(0, self.fontMetrics().horizontalAdvance(MISSING) + PADDING_PX)
         head.setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
 
     @property

@@ -10,10 +10,12 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
 from napari_segnet.review import Items, Review, State, in_order, items_of, seen_rows
 
-__all__ = ["COLUMNS", "ItemsModel"]
+__all__ = ["COLUMNS", "MISSING", "ItemsModel"]
 
 COLUMNS = ("object", "class", "score", "uncertainty", "area", "state")
 """Titles of the columns."""
+MISSING = "missing?"
+"""In place of a label, where the network sees an object and no label is."""
 SHOWN = {
     State.UNSEEN: "",
     State.ACCEPTED: "accepted",
@@ -145,7 +147,7 @@ class ItemsModel(QAbstractTableModel):
     def _text(self, row: int, column: str) -> str:
         items, label = self.items, int(self.items.ids[row])
         if column == "object":
-            return str(label) if label > 0 else "missing?"
+            return str(label) if label > 0 else MISSING
         if column == "class":
             return self._class(int(items.classes[row]))
         if column == "area":

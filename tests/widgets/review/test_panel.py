@@ -16,6 +16,8 @@ from support.hand import until
 from napari_segnet.progress import job, run
 from napari_segnet.review import Review, State
 from napari_segnet.samples import nuclei_2d
+from napari_segnet.widgets.layers.subject import bind
+from napari_segnet.widgets.recovery import recorded_layer
 from napari_segnet.widgets.recovery.recorder import keep_journal
 from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review import jobs
@@ -96,6 +98,21 @@ def test_what_is_edited_counts_as_looked_at_until_it_is_undone(viewer, layer):
     assert {1: State.WRONG} == kept.of(layer).states
     layer.redo()
     assert {1: State.FIXED, 2: State.FIXED} == kept.of(layer).states
+
+
+def test_a_mark_is_an_act_also_in_the_moment_in_which_the_image_is_identified(
+    viewer, layer, monkeypatch
+):
+    known = []
+    monkeypatch.setattr(recorded_layer, "digest_if_known", lambda _: known[-1] if known else None)
+    keeper, kept = keep_journal(viewer), reviews(viewer)
+    bind(layer, viewer.add_image(painter.image()))
+    kept.change(layer, Review().with_state([3], State.ACCEPTED))
+    known.append("0" * 32)
+    kept.change(layer, Review().with_state([3, 4], State.ACCEPTED))
+    assert keeper.acts(layer) == 2
+    keeper.look()
+    assert keeper.acts(layer) == 2, "the digest is no act"
 
 
 def test_a_review_comes_back_after_a_crash(viewer, layer):

@@ -100,7 +100,11 @@ class Recorded:
         self._identify()
 
     def note(self, what: str) -> None:
-        """Write a change of the document as an act."""
+        """Write a change of the document as an act, after the steps before it.
+
+        The image's digest waits: written first, it would take the change along, as no act.
+        """
+        self._history.look()
         first = self.journal is None
         journal = self._begin_if_first()
         patch = self._patch(known)

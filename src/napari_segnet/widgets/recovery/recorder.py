@@ -126,7 +126,6 @@ class JournalKeeper(QObject):
         """Write an act that changed no pixels but what is known of a layer, as its review."""
         watched = self._watched.get(id(layer))
         if watched is not None:
-            watched.look()
             watched.note(what)
 
     def remember(self, layer: napari.layers.Labels) -> None:

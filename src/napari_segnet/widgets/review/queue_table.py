@@ -10,8 +10,8 @@ from napari_segnet.widgets.review.table import COLUMNS, MISSING, ItemsModel
 
 __all__ = ["QueueTable"]
 
-WIDTHS_PX = (56, 56, 46, 92, 48, 60)
-PADDING_PX = 14
+WIDTHS_PX = (56, 50, 46, 90, 48, 60)
+PADDING_PX = 12
 """Left and right of the widest word of a column."""
 
 

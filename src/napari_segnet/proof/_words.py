@@ -83,6 +83,27 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "activation": "an activation at the end of each block",
         "none": "no activation at the end of each block",
     },
+    "ungated_join": {
+        "same": "one order of all joins",
+        "other": "skip connections without a gate joined the other way round",
+    },
+    "image_sum": {
+        "none": "no sum with the image",
+        "added": "the image added to the output",
+    },
+    "channel_weights": {
+        "mean": "channels weighed by their means",
+        "mean-and-max": "channels weighed by their means and largest values",
+    },
+    "pixel_weights": {
+        "mean-max": "pixels weighed by mean and largest of their channels",
+        "max-mean": "pixels weighed by largest and mean of their channels",
+    },
+    "weighed": {
+        "answer": "attention before the skip connections are taken",
+        "skip": "attention to the skip connections alone",
+        "onward": "skip connections taken before the attention",
+    },
     "recurrence": {
         "none": "each convolution runs once",
         "1": "each convolution runs once more",

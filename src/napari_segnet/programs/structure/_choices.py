@@ -10,6 +10,7 @@ from napari_segnet.programs.structure._branches import is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._hidden_norms import before_slopes, hidden_place
+from napari_segnet.programs.structure._joins import MEASURED, image_sums, join_choices
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._open_ends import open_ends
 from napari_segnet.programs.structure._parts import Part, is_separable
@@ -24,20 +25,19 @@ from napari_segnet.programs.structure._units import Unit
 from napari_segnet.programs.structure._unpooling import UNPOOLED, can_unpool
 from napari_segnet.programs.structure._unusual_blocks import is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
+from napari_segnet.programs.structure._weighing import weighing_choices
 
 __all__ = ["Open", "counted_as", "open_choices"]
 
 Open = Mapping[str, tuple[tuple[str, ...], str]]
 """Name -> values that are possible, likeliest first; why."""
 
-MEASURED = "no tensor shows it; so it is in most networks of public repositories"
-
 
 def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Open:
     """Return what is to be chosen of a topology."""
     found: dict[str, tuple[tuple[str, ...], str]] = {}
     units = [unit for part in parts for unit in part.all_units]
-    _skips(found, topology, facts)
+    found |= join_choices(topology, facts)
     _scales(found, parts, topology, facts)
     _ups(found, parts, topology)
     _norms(found, parts, units, facts)
@@ -70,7 +70,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
-    _image(found, parts, topology)
+    found |= image_sums(parts, topology)
+    found |= weighing_choices(parts, topology)
     found |= open_ends(parts, topology)
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
@@ -101,23 +102,6 @@ def _repeats(found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part
     if any(is_recurrent(part.units) for part in parts):
         why = "how often convolutions run again has no tensors"
         found["recurrence"] = (ordered(counted_as("recurrence", parts)), why)
-
-
-def _image(
-    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
-) -> None:
-    """Open what a chain that cleans images does with the image itself."""
-    first, last = (parts[topology.steps[at].part] for at in (0, -1))
-    alike = first.inputs(False) == last.outputs(topology.steps[-1].transposed)
-    if (
-        alike
-        and not topology.poolings
-        and not topology.skips
-        and len(topology.steps) + len(first.units) > 2
-    ):
-        named = any("dncnn" in unit.layer.name.lower() for unit in first.units)
-        why = "a sum with the image has no tensors; networks that learn the noise subtract theirs"
-        found["with_image"] = (ordered("with_image", "subtracted" if named else ""), why)
 
 
 def _sums(
@@ -193,19 +177,6 @@ def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
         if topology.poolings and level == topology.poolings and step.join == "none":
             found |= {u.layer.name for u in parts[step.part].units if max(u.kernel) > 2}
     return frozenset(found)
-
-
-def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, facts: Facts) -> None:
-    joins = {step.join for step in topology.steps} - {"none", "bridge"}
-    if joins & {"concat", "gate"}:
-        why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
-        grid = any(step.row for step in topology.steps)
-        why = "nested U-Nets of public repositories join so" if grid else why
-        found["join"] = (ordered("join", "skip-up" if facts.nested or grid else ""), why)
-        if any(step.join == "concat" and step.skip == 0 for step in topology.steps):
-            found["image_join"] = (ordered("image_join"), why)
-    else:
-        found["join"] = (("add",) if joins else ("none",), "from the channels")
 
 
 def _scales(

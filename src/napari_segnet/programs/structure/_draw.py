@@ -10,7 +10,6 @@ from napari_segnet.graph import (
     Activation,
     Arithmetic,
     Concatenate,
-    Dense,
     GlobalPooling,
     Graph,
     GraphBuilder,
@@ -18,7 +17,6 @@ from napari_segnet.graph import (
     MatchSize,
     Operation,
     PixelShuffle,
-    Reshape,
     ResizeLike,
     Softmax,
 )
@@ -33,6 +31,7 @@ from napari_segnet.programs.structure._choices import (
 )
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._hidden_norms import hidden_place
+from napari_segnet.programs.structure._joins import ungated
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._operations import (
@@ -41,13 +40,14 @@ from napari_segnet.programs.structure._operations import (
     pooling_of,
     resizing_of,
 )
-from napari_segnet.programs.structure._parts import Part, Squeeze
+from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 from napari_segnet.programs.structure._unpooling import UNPOOLED, unpooling
 from napari_segnet.programs.structure._unusual_blocks import again, inverted, is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
+from napari_segnet.programs.structure._weighing import gated, is_within, taken_answers, weighed
 
 __all__ = ["Drawing", "drawn"]
 
@@ -98,6 +98,7 @@ class Drawing:
         self.place = hidden_place(parts)
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
+        self.taken = taken_answers(topology)
         self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
         self.kept: dict[str, str] = {}
         rates = choices.get("branch_dilation", "").split(",")
@@ -120,7 +121,8 @@ class Drawing:
             x = self._step(x, turn, step)
         while self.level:
             x = self._resized(x, "output_resize")
-        if (word := self.choices.get("with_image", "none")) != "none":
+        word = self.choices.get("with_image", self.choices.get("image_sum", "none"))
+        if word != "none":
             kind: Literal["add", "subtract"] = "add" if word == "added" else "subtract"
             x = self.new("answer", Arithmetic(kind=kind), GraphBuilder.image, x)
         return self.draw.graph(x)
@@ -156,20 +158,38 @@ class Drawing:
             self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())
             return x
         if step.join == "gate":
-            self.answers[step.skip] = self._gated(x, self.answers[step.skip], part, step.below)
+            self.answers[step.skip] = gated(self, x, self.answers[step.skip], part, step.below)
             return x
         if step.join != "none":
-            of = "join" if step.skip else "image_join"
             skips = [self.answers[one] for one in (step.skip, *step.row)]
-            x = self._joined(x, skips, step.join, of)
+            x = self._joined(x, skips, step.join, self._skip_first(turn, step))
         stride = self.factors.get(self.level - 1) if strided else None
         x = self._part(x, turn, part, step, stride or ())
         if step.shuffled:
             self.level -= 1
             x = self.new("shuffle", PixelShuffle(factor=self.factors[self.level]), x)
+        skip = x
+        if self._apart(turn, part):
+            skip = weighed(self, x, part)
+            x, skip = (x, skip) if self.choices["weighed"] == "skip" else (skip, x)
         if step.keeps:
-            self.answers.append(x)
+            self.answers.append(skip)
         return x
+
+    def _apart(self, turn: int, part: Part) -> bool:
+        """Tell if an answer is weighed on one of its two ways alone: on, or as skip connection."""
+        place = self.choices.get("weighed", "answer")
+        return place != "answer" and turn in self.taken and not is_within(part)
+
+    def _weighed(self, x: str, turn: int, part: Part) -> str:
+        """Draw what weighs an answer on both of its ways."""
+        return x if self._apart(turn, part) else weighed(self, x, part)
+
+    def _skip_first(self, turn: int, step: Step) -> bool:
+        """Tell if a skip connection stands before the answer that it is joined with."""
+        first = self.choices.get("join" if step.skip else "image_join") == "skip-up"
+        other = self.choices.get("ungated_join") == "other" and turn in ungated(self.topology)
+        return first != other
 
     def _between(self, x: str) -> str:
         """Draw what stands between two networks."""
@@ -188,9 +208,9 @@ class Drawing:
 
     def _resized(self, x: str, choice: str = "resize") -> str:
         self.level -= 1
-        return self._brought_up(x, self.level, choice)
+        return self.brought_up(x, self.level, choice)
 
-    def _brought_up(self, x: str, level: int, choice: str = "resize") -> str:
+    def brought_up(self, x: str, level: int, choice: str = "resize") -> str:
         """Resize an answer to that of a level, from the one below."""
         if self.choices[choice] == UNPOOLED:
             pooled = self.pooled.get(level, "")
@@ -198,28 +218,13 @@ class Drawing:
             return self.new("unpooling", places, x, pooled)
         return self.new("resize", resizing_of(self.choices[choice], self.factors[level]), x)
 
-    def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
+    def _joined(self, x: str, skips: Sequence[str], join: str, skip_first: bool) -> str:
         if self.choices.get("padding") == "valid":
             skips = [self.new("crop", MatchSize(), skip, x) for skip in skips]
         if join == "add":
             return self.new("add", Arithmetic(kind="add"), x, *skips)
-        order = (*skips, x) if self.choices.get(of) == "skip-up" else (x, *skips)
+        order = (*skips, x) if skip_first else (x, *skips)
         return self.new("join", Concatenate(), *order)
-
-    def _gated(self, x: str, skip: str, part: Part, below: bool) -> str:
-        gate = part.gate
-        assert gate is not None
-        stride = self.factors[self.level - 1] if gate.halves else ()
-        one, two = self._bare(x, gate.gating), self._bare(skip, gate.skip, stride)
-        one = self._brought_up(one, self.level - 1) if below else one
-        both = self.new("add", Arithmetic(kind="add"), one, two)
-        both = both if gate.norm is None else self._norm(both, gate.norm)
-        both = self.new("activation", Activation(function="relu"), both)
-        weight = self._bare(both, gate.psi)
-        weight = self.new("activation", Activation(function="sigmoid"), weight)
-        weight = self._brought_up(weight, self.level - 1) if gate.halves else weight
-        skip = self.new("gated", Arithmetic(kind="multiply"), skip, weight)
-        return skip if gate.after is None else self._bare(skip, gate.after)
 
     # ---- Parts -----------------------------------------------------------------------
 
@@ -232,9 +237,9 @@ class Drawing:
         x = _beside(self, x, part, step, stride)
         stride = () if part.branches else stride
         if is_recurrent(part.units) and self.choices.get("recurrence", "none") != "none":
-            return again(self, x, part, step, stride)
+            return self._weighed(again(self, x, part, step, stride), turn, part)
         if is_inverted(part.units) and self.choices.get("inverted") == "added" and not stride:
-            return _weighed(self, inverted(self, x, part, step), part)
+            return self._weighed(inverted(self, x, part, step), turn, part)
         for place, unit in enumerate(part.units):
             if unit.layer.name == self.choices.get("unused_layer"):
                 continue
@@ -247,11 +252,11 @@ class Drawing:
             if step.part in self.down or (end and residual and (self.early or not before)):
                 active = False
             x = self._summed(x, unit, active)
-        inside = part.squeeze is not None and (residual and _within(part, part.squeeze))
-        x = _weighed(self, x, part) if inside else x
+        inside = part.squeeze is not None and (residual and is_within(part))
+        x = weighed(self, x, part) if inside else x
         if residual:
             x = self._added(x, begin, part, step, stride)
-        return x if inside else _weighed(self, x, part)
+        return x if inside else self._weighed(x, turn, part)
 
     def _added(self, x: str, begin: str, part: Part, step: Step, stride: Axes) -> str:
         """Draw the sum with a shortcut."""
@@ -277,7 +282,7 @@ class Drawing:
 
     def convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
         if unit.norm_first and unit.norm is not None:
-            x = self._norm(x, unit.norm)
+            x = self.norm(x, unit.norm)
             x = self._activated(x, unit) if self._active_first(unit) else x
         if self.hidden and self.place == "before" and _in_chain(self.parts, unit):
             x = self.new("norm", InstanceNorm(), x)
@@ -291,9 +296,9 @@ class Drawing:
         groups = step.groups if first else self._groups(unit, x)
         fill = self.choices.get("padding", "same")
         layer = straight(unit, stride or (1,) * self.ndim, dilation, groups, fill)
-        return self._layer(unit.layer, layer, x)
+        return self.layer(unit.layer, layer, x)
 
-    def _layer(self, layer: StoredLayer, operation: Operation, x: str) -> str:
+    def layer(self, layer: StoredLayer, operation: Operation, x: str) -> str:
         """Draw a layer with tensors; one that ran before runs again with the same."""
         turn = self.runs[layer.name] = self.runs.get(layer.name, 0) + 1
         name = layer.name if turn == 1 else f"{layer.name} ({turn})"
@@ -345,15 +350,10 @@ class Drawing:
         if late and active:
             x, active = self._activated(x, unit), False
         if norm is not None:
-            x = self._norm(x, norm)
+            x = self.norm(x, norm)
         elif self.hidden and self.place != "before" and active:
             x = self.new("norm", InstanceNorm(), x)
         return self._activated(x, unit) if active else x
-
-    def _bare(self, x: str, unit: Unit, stride: Axes = ()) -> str:
-        steps = stride or (1,) * self.ndim
-        x = self.draw.add(unit.layer.name, straight(unit, steps, 1, 1, "same"), x)
-        return x if unit.norm is None else self._norm(x, unit.norm)
 
     def _activated(self, x: str, unit: Unit) -> str:
         if unit.slopes is not None:
@@ -364,34 +364,15 @@ class Drawing:
             word = self.choices.get("activation", "relu")
         return x if word == "none" else self.new("activation", activation_of(word), x)
 
-    def _norm(self, x: str, layer: StoredLayer) -> str:
+    def norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
-        return self._layer(layer, operation, x)
+        return self.layer(layer, operation, x)
 
 
 def _is_summed(part: Part, choices: Mapping[str, str]) -> bool:
     """Tell if what comes to a part is added to its answer, by itself or through a shortcut."""
     even = choices.get("residual") == "block" and is_even(part)
     return part.shortcut is not None or part.identity or even
-
-
-def _weighed(drawing: Drawing, x: str, part: Part) -> str:
-    """Draw squeeze-excitation."""
-    squeeze, ones = part.squeeze, (1,) * drawing.ndim
-    if squeeze is None:
-        return x
-    y = drawing.new("mean", GlobalPooling(kind="average"), x)
-    dense = squeeze.one.kind == "dense"
-    y = drawing.new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
-    for layer, function in ((squeeze.one, "relu"), (squeeze.two, "sigmoid")):
-        outputs, inputs = layer.weight[:2]
-        operation: Operation = Dense(inputs=inputs, outputs=outputs, bias=layer.bias)
-        if not dense:
-            operation = straight(Unit(layer=layer, ways=(False,)), ones, 1, 1, "same")
-        y = drawing.draw.add(layer.name, operation, y)
-        y = drawing.new("activation", Activation(function=function), y)  # type: ignore[arg-type]
-    y = drawing.new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
-    return drawing.new("weighed", Arithmetic(kind="multiply"), x, y)
 
 
 def _beside(drawing: Drawing, x: str, part: Part, step: Step, stride: Axes) -> str:
@@ -407,11 +388,6 @@ def _beside(drawing: Drawing, x: str, part: Part, step: Step, stride: Axes) -> s
             y = drawing.finished(y, unit, drawing._active(unit, False, False))
         answers.append(drawing.new("spread", ResizeLike(mode="nearest"), y, x) if pooled else y)
     return drawing.new("join", Concatenate(), *answers)
-
-
-def _within(part: Part, squeeze: Squeeze) -> bool:
-    """Tell if channels are weighed before the sum, as in a block that holds both."""
-    return squeeze.one.name.startswith(f"{part.name}.")
 
 
 def _in_chain(parts: Sequence[Part], unit: Unit) -> bool:

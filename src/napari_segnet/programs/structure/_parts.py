@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from napari_segnet.programs.structure._attention import Squeeze
 from napari_segnet.programs.structure._gates import Gate, gates_of
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
@@ -22,7 +23,7 @@ from napari_segnet.programs.structure._names import (
 from napari_segnet.programs.structure._shared import recurrent_of
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Part", "Squeeze", "is_separable", "parts_of"]
+__all__ = ["Part", "is_separable", "parts_of"]
 
 ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
 """Names of layers that follow one another in a block, without a number."""
@@ -32,25 +33,6 @@ LEAST_OF_A_CLASS = 3
 PAIR = 2
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Squeeze:
-    """Two layers that weigh the channels of an answer, see ``_squeeze.py``.
-
-    Attributes
-    ----------
-    one, two : StoredLayer
-        To fewer channels, and back.
-    """
-
-    one: StoredLayer
-    two: StoredLayer
-
-    @property
-    def width(self) -> int:
-        """Return how many channels it weighs."""
-        return self.one.weight[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

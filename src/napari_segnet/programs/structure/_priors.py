@@ -7,13 +7,14 @@ aligned both ways). Of 30 others (November 2026), of one definition each: skips 
 skip]`` 13, ``[skip, up]`` 13; max pooling 26, strided convolution 4, max 3x3 1; nearest 5, bilinear
 with aligned corners 5, without 1; padded by zeros 24, not at all 4, by reflection 1. Both are added
 here. So ``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in
-``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
-``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
-``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``named_recurrence``,
-``block_end``, ``down_activation``, ``between``, ``output_resize``, ``unused_layer``,
-``second_input``, ``unseen_norm``, ``epsilon``, ``groups``, ``unpooled`` in ``resize``, the split of
-the rare activations, and all costs of topologies are estimates: they only order what shapes leave
-open.
+``hidden_norm`` are measured; so is ``pixel_weights``, in 26 of 395 files with definitions.
+``first_norm``, ``apart_activation``, ``dilation``, ``residual``, ``both`` and ``none`` in
+``residual_activation``, ``encoder_activation``, ``branch_dilation``, ``branch_mean``, ``inverted``,
+``with_image``, ``norm_use``, ``recurrence``, ``named_recurrence``, ``block_end``,
+``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
+``ungated_join``, ``image_sum``, ``channel_weights``, ``weighed``, ``unseen_norm``, ``epsilon``,
+``groups``, ``unpooled`` in ``resize``, the split of the rare activations, and all costs of
+topologies are estimates: they only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = ["CHOICES", "cost", "ordered"]
 CHOICES: Mapping[str, Mapping[str, int]] = {
     "join": {"up-skip": 49, "skip-up": 26},
     "image_join": {"up-skip": 49, "skip-up": 26},
+    "ungated_join": {"same": 8, "other": 1},
     "pooling": {"max": 74, "strided": 13, "max-3": 4, "average": 1},
     "resize": {"nearest": 19, "bilinear": 6, "bilinear-aligned": 10, "unpooled": 2},
     "output_resize": {"bilinear": 3, "nearest": 2, "bilinear-aligned": 1},
@@ -47,6 +49,10 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "residual": {"none": 60, "block": 3, "inner": 1},
     "block_end": {"activation": 60, "none": 2},
     "with_image": {"none": 3, "subtracted": 2, "added": 1},
+    "image_sum": {"none": 12, "added": 1},
+    "channel_weights": {"mean-and-max": 4, "mean": 1},
+    "pixel_weights": {"mean-max": 18, "max-mean": 8},
+    "weighed": {"answer": 4, "skip": 1, "onward": 1},
     "down_activation": {"none": 5, "relu": 4},
     "second_input": {"image-first": 2, "answer-first": 1},
     "norm_use": {"once": 1, "each": 1},

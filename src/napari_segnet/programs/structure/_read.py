@@ -101,7 +101,7 @@ def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> 
         raise _refused(weights, "they are not the layers of one network for images")
     parts = squeezed(with_listed_shortcuts(parts_of(units, sums)), squeezes)
     if parts is None:
-        named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
+        named = [f"{one.layer.name}.weight {one.layer.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
     space = _first_space(parts, weights, by_name, aliases)
     if any(part.shortcut for part in parts) and _unlikely(space):

@@ -201,11 +201,13 @@ def decide(
     best = yield from search.best()
     if best is None:
         return Decision(candidates=with_both_answers(space, first))
+    doubted = not published and search.doubts(best)
     for turn in range(TURNS):
         verdicts = yield from _verdicts(search, best)
         ranked = yield from search.ranked(best, MOST_RANKED)
         # What is published stays as it is until another network is proven.
-        if turn == TURNS - 1 or published or not _leads(ranked[0], best):
+        leads = _leads(ranked[0], best, doubted)
+        if turn == TURNS - 1 or published or not leads:
             break
         best = ranked[0]
     verdicts = yield from _agreed(search, best, verdicts)
@@ -213,7 +215,7 @@ def decide(
         best, verdicts = yield from _likeliest(search, best, verdicts)
     else:
         ranked = yield from search.ranked(best, MOST_RANKED, limited=True)
-    if best.fit.late > UNCERTAIN:
+    if doubted or best.fit.late > UNCERTAIN:
         verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
     shown = _shown(search, best, ranked, verdicts)
     return Decision(
@@ -232,10 +234,15 @@ def _weighed(space: Space, tensors: Mapping[str, torch.Tensor]) -> Space:
     return Weighed(space, Trained(tensors))
 
 
-def _leads(one: Judged, best: Judged) -> bool:
-    """Tell if a network that is likelier than the best so far takes its place."""
+def _leads(one: Judged, best: Judged, doubted: bool) -> bool:
+    """Tell if a network that is likelier than the best so far takes its place.
+
+    ``doubted``: whether the norms say so little that its worse fit does not matter.
+    """
     if one.candidate.graph == best.candidate.graph:
         return False
+    if doubted:
+        return True
     others = one.candidate.choices
     # What only one of the topologies leaves open tells nothing of the other.
     differ = [n for n, value in best.candidate.choices.items() if others.get(n, value) != value]

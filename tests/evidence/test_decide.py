@@ -9,6 +9,7 @@ from support.calibrated import OPEN, Toys, calibrated, drawn
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import MARGINS, Decision, Fit, Variants, Verdict, decide, margin, rank
 from napari_segnet.evidence._decide import _leads
+from napari_segnet.evidence._margins import UNCERTAIN
 from napari_segnet.evidence._search import Judged
 from napari_segnet.graph import (
     BatchNorm,
@@ -173,6 +174,19 @@ def test_statistics_of_another_network_are_doubted():
     assert not any(verdict.decided for verdict in decision.verdicts.values())
 
 
+def test_where_all_networks_misfit_the_norms_say_little():
+    truth = {"join": "skip-up", "up_activation": "relu", "norm_place": "after-activation"}
+    tensors, generator = calibrated(drawn(truth)), torch.Generator().manual_seed(5)
+    assert run(decide(Toys(), tensors)).best.choices["norm_place"] == "after-activation"
+    for name in [name for name in tensors if "running_var" in name][1:]:
+        tensors[name] *= torch.exp(3 * torch.randn(tensors[name].shape, generator=generator))
+    decision = run(decide(Toys(), tensors))
+    assert decision.fit.late > 10 * UNCERTAIN
+    assert {name: decision.best.choices[name] for name in OPEN} == {
+        n: v[0] for n, v in OPEN.items()
+    }
+
+
 def test_the_same_file_gives_the_same_answer():
     tensors = calibrated(drawn({}))
     one, two = (run(decide(Toys(), tensors)) for _ in range(2))
@@ -262,7 +276,10 @@ def test_a_choice_that_only_one_topology_has_does_not_keep_it_first():
     toy, second = (Kinds({}).candidate(layout, {}) for layout in Kinds.layouts)
     one, best = (Judged(candidate=c, fit=f) for c, f in ((toy, far), (second, near)))
     assert MARGINS["resize"] < margin(near, far) < MARGINS["layout"]
-    assert _leads(replace(one, candidate=replace(toy, graph=drawn({"join": "skip-up"}))), best)
+    one = replace(one, candidate=replace(toy, graph=drawn({"join": "skip-up"})))
+    assert _leads(one, best)
+    worse = replace(one, fit=Fit(norms={str(n): 1.0 for n in range(4)}))
+    assert _leads(worse, best, doubted=True) and not _leads(worse, best)
 
 
 def test_a_first_candidate_that_cannot_take_the_tensors_stops_nothing():

@@ -234,7 +234,7 @@ def _weighed(space: Space, tensors: Mapping[str, torch.Tensor]) -> Space:
     return Weighed(space, Trained(tensors))
 
 
-def _leads(one: Judged, best: Judged, doubted: bool) -> bool:
+def _leads(one: Judged, best: Judged, doubted: bool = False) -> bool:
     """Tell if a network that is likelier than the best so far takes its place.
 
     ``doubted``: whether the norms say so little that its worse fit does not matter.

@@ -279,7 +279,7 @@ def test_a_choice_that_only_one_topology_has_does_not_keep_it_first():
     one = replace(one, candidate=replace(toy, graph=drawn({"join": "skip-up"})))
     assert _leads(one, best)
     worse = replace(one, fit=Fit(norms={str(n): 1.0 for n in range(4)}))
-    assert _leads(worse, best, doubted=True) and not _leads(worse, best)
+    assert _leads(worse, best, misfits=True) and not _leads(worse, best)
 
 
 def test_a_first_candidate_that_cannot_take_the_tensors_stops_nothing():

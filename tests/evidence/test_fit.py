@@ -7,7 +7,7 @@ import torch
 
 from napari_segnet.evidence import Fit, margin
 from napari_segnet.evidence._divergence import divergence
-from napari_segnet.evidence._fit import CREDIT, credit, distinct, gain
+from napari_segnet.evidence._fit import CREDIT, credit, distinct, gain, trust
 
 
 def normal(mean, variance):
@@ -103,3 +103,8 @@ def test_a_lead_over_what_fits_as_true_networks_do_is_limited():
     assert credit(-40.0, late=0.01) == -credit(40.0, late=0.01)
     leads = [credit(lead, late=0.01) for lead in (-9.0, -3.0, 0.0, 3.0, 9.0)]
     assert leads == sorted(set(leads)) and leads[2] == 0
+
+
+def test_norms_count_the_less_the_more_even_the_best_network_misfits():
+    assert trust(0.02, 0.07) == trust(0.07, 0.07) == trust(math.nan, 0.07) == 1
+    assert trust(0.7, 0.07) == pytest.approx(0.1)

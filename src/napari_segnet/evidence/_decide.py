@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.evidence._answers import distinct
-from napari_segnet.evidence._fit import SAME, Fit, gain, margin
+from napari_segnet.evidence._fit import SAME, Fit, gain, margin, trust
 from napari_segnet.evidence._margins import FAIR, ODD, OF_ALL, UNCERTAIN, UNPROVEN, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.evidence._variants import Variants
@@ -201,12 +201,13 @@ def decide(
     best = yield from search.best()
     if best is None:
         return Decision(candidates=with_both_answers(space, first))
-    doubted = not published and search.doubts(best)
+    search.trust = 1.0 if published else trust(best.fit.late, UNCERTAIN)
+    misfits = search.trust < 1.0
     for turn in range(TURNS):
         verdicts = yield from _verdicts(search, best)
         ranked = yield from search.ranked(best, MOST_RANKED)
         # What is published stays as it is until another network is proven.
-        leads = _leads(ranked[0], best, doubted)
+        leads = _leads(ranked[0], best, misfits)
         if turn == TURNS - 1 or published or not leads:
             break
         best = ranked[0]
@@ -215,7 +216,7 @@ def decide(
         best, verdicts = yield from _likeliest(search, best, verdicts)
     else:
         ranked = yield from search.ranked(best, MOST_RANKED, limited=True)
-    if doubted or best.fit.late > UNCERTAIN:
+    if misfits or best.fit.late > UNCERTAIN:
         verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
     shown = _shown(search, best, ranked, verdicts)
     return Decision(
@@ -234,14 +235,14 @@ def _weighed(space: Space, tensors: Mapping[str, torch.Tensor]) -> Space:
     return Weighed(space, Trained(tensors))
 
 
-def _leads(one: Judged, best: Judged, doubted: bool = False) -> bool:
+def _leads(one: Judged, best: Judged, misfits: bool = False) -> bool:
     """Tell if a network that is likelier than the best so far takes its place.
 
-    ``doubted``: whether the norms say so little that its worse fit does not matter.
+    ``misfits``: whether even the best one fits so badly that a worse fit does not matter.
     """
     if one.candidate.graph == best.candidate.graph:
         return False
-    if doubted:
+    if misfits:
         return True
     others = one.candidate.choices
     # What only one of the topologies leaves open tells nothing of the other.

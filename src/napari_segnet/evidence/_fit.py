@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["SAME", "Fit", "credit", "distinct", "gain", "margin"]
+__all__ = ["SAME", "Fit", "credit", "distinct", "gain", "margin", "trust"]
 
 NOISE = 0.02
 """Nats. What comes to a norm of the true network is about so far from the stored numbers on
@@ -136,6 +136,20 @@ def credit(lead: float, late: float) -> float:
     if not late <= TRUE:
         return lead
     return math.copysign(CREDIT * -math.expm1(-abs(lead) / CREDIT), lead)
+
+
+def trust(late: float, most: float) -> float:
+    """Return what norms count beside the prior where even the best network misfits, 1 at most.
+
+    Pictures unlike those of the training, or a layer that no candidate has, misfit alike whatever
+    is chosen: what fits a little less badly is no likelier for that.
+
+    Parameters
+    ----------
+    late, most : float
+        Of the best network in nats, see :class:`Fit`, and up to which all counts.
+    """
+    return most / late if late > most else 1.0
 
 
 def distinct(norms: Mapping[str, float], begun: Mapping[str, float], most: int = 0) -> bool:

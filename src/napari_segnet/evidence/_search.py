@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from napari_segnet.evidence._ahead import Ahead, Key, key_of
 from napari_segnet.evidence._fit import Fit, credit, gain, margin
-from napari_segnet.evidence._margins import PAIRS, UNCERTAIN, margin_of
+from napari_segnet.evidence._margins import PAIRS, margin_of
 from napari_segnet.evidence._measure import Measure, has_norms
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
@@ -81,19 +81,19 @@ class Search:
     ----------
     measure : Measure
         What they are measured by.
+    trust : float
+        What norms count beside the prior, see :func:`trust`.
     """
 
     def __init__(self, space: Space, measure: Measure) -> None:
-        self.measure = measure
+        self.measure, self.trust = measure, 1.0
         self._space, self._ahead = space, Ahead(space, measure)
         self._found: dict[Key, Judged | None] = {}
         self._full: dict[Key, Key] = {}
         self._kept = set[Key]()
         self._against: Fit | None = None
-        self._most = math.inf
-        self._lead = 0.0
+        self._most, self._lead = math.inf, 0.0
         self._limited = False
-        self._trust = 1.0
 
     @classmethod
     def begin(
@@ -184,15 +184,6 @@ class Search:
             found = yield from self._walk(others[0])
             best = max(best, found, key=self._score)
         return best
-
-    def doubts(self, best: Judged) -> bool:
-        """Tell if even the best network misfits; then norms count as much less as it does.
-
-        Pictures unlike those of the training, or a layer that no candidate has, misfit alike
-        whatever is chosen: what fits a little less badly is no likelier for that.
-        """
-        self._trust = min(1.0, UNCERTAIN / best.fit.late) if best.fit.late > UNCERTAIN else 1.0
-        return self._trust < 1.0
 
     def beside(self, best: Judged, name: str, value: str) -> Steps:
         """Return the network with another value of one choice, at its best.
@@ -371,7 +362,7 @@ class Search:
         lead = self._gain(one)
         if self._limited:
             lead = credit(min(lead - self._lead, 0.0), one.fit.late)
-        return one.candidate.prior + FAR * self._trust * lead
+        return one.candidate.prior + FAR * self.trust * lead
 
     def _gain(self, one: Judged) -> float:
         """Return by how much a network fits better than one to which all are compared.

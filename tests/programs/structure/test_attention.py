@@ -1,4 +1,4 @@
-"""Attention to channels and pixels behind blocks, and levels without an attention gate."""
+"""Attention behind blocks and to skip connections, levels without a gate, and ends of blocks."""
 
 from __future__ import annotations
 
@@ -160,6 +160,68 @@ class WithImage(nn.Module):
         return answer
 
 
+class Up(nn.Module):
+    """A step up whose skip connection goes through attention before it is joined."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.up, self.attn, self.conv = (
+            nn.ConvTranspose2d(a, b, 2, 2),
+            Convolved(b),
+            block(2 * b, b),
+        )
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.conv(torch.cat([self.attn(skip), self.up(x)], 1))
+        return answer
+
+
+class Late(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.mid = block(3, 4), block(4, 8), block(8, 16)
+        self.up2, self.up1, self.head = Up(16, 8), Up(8, 4), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = self.enc1(x)
+        two = self.enc2(max_pool2d(one, 2))
+        x = self.up2(self.mid(max_pool2d(two, 2)), two)
+        answer: torch.Tensor = self.head(self.up1(x, one))
+        return answer
+
+
+class Bare(nn.Module):
+    """A block that ends with its norm."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.conv2, self.bn2 = nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return answer
+
+
+class Ends(nn.Module):
+    """A U-Net with such blocks, and one of a ``Sequential`` that ends with its activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.mid = Bare(3, 4), Bare(4, 8), block(8, 16)
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), Bare(16, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), Bare(8, 4)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = self.enc1(x)
+        two = self.enc2(max_pool2d(one, 2))
+        x = self.mid(max_pool2d(two, 2))
+        x = self.dec2(torch.cat([self.up2(x), two], 1))
+        answer: torch.Tensor = self.head(self.dec1(torch.cat([self.up1(x), one], 1)))
+        return answer
+
+
 def opened(network: nn.Module, path: Path) -> Networks:
     torch.save(network.state_dict(), path / "net.pth")
     return read_structure(open_weights(path / "net.pth")[0])
@@ -214,3 +276,17 @@ def test_a_network_with_poolings_may_add_the_image(tmp_path: Path) -> None:
     candidate = space.candidate(space.layouts[0], {})
     assert candidate.choices["image_sum"] == "none"
     assert far(space, network, 1, image_sum="added") < 1e-4
+
+
+def test_a_skip_connection_goes_through_attention_before_it_is_joined(tmp_path: Path) -> None:
+    network = settled(Late())
+    space = opened(network, tmp_path)
+    assert far(space, network, join="skip-up", weighed="skip") < 1e-4
+    assert far(space, network, join="skip-up", weighed="answer") > 1e-3
+
+
+def test_blocks_of_named_layers_may_end_with_their_norm(tmp_path: Path) -> None:
+    network = settled(Ends())
+    space = opened(network, tmp_path)
+    assert far(space, network, block_end="none") < 1e-4
+    assert far(space, network) > 1e-3

@@ -327,11 +327,15 @@ def norms_first(parts: Iterable[Part]) -> bool:
 
 
 def ends_open(part: Part) -> bool:
-    """Tell if a block without norms may end without an activation, as no number tells."""
+    """Tell if a block may end without an activation, as no number tells.
+
+    In a ``Sequential`` of several norms, each is followed by one or none is.
+    """
     last = part.units[-1] if len(part.units) > 1 else None
-    beside = part.shortcut or part.identity
-    bare = last is not None and all(unit.norm is None for unit in part.units)
-    return last is not None and bare and not beside and last.slopes is None and last.after is None
+    if last is None or part.shortcut or part.identity or last.norm_first:
+        return False
+    named = last.layer.number is None or all(unit.norm is None for unit in part.units)
+    return named and last.slopes is None and last.after is None
 
 
 def rises(topology: Topology) -> bool:

@@ -47,7 +47,13 @@ from napari_segnet.programs.structure._units import Unit
 from napari_segnet.programs.structure._unpooling import UNPOOLED, unpooling
 from napari_segnet.programs.structure._unusual_blocks import again, inverted, is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
-from napari_segnet.programs.structure._weighing import gated, is_within, taken_answers, weighed
+from napari_segnet.programs.structure._weighing import (
+    before_joins,
+    gated,
+    is_within,
+    taken_answers,
+    weighed,
+)
 
 __all__ = ["Drawing", "drawn"]
 
@@ -99,6 +105,7 @@ class Drawing:
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
         self.taken = taken_answers(topology)
+        self.aside: Part | None = None
         self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
         self.kept: dict[str, str] = {}
         rates = choices.get("branch_dilation", "").split(",")
@@ -162,34 +169,27 @@ class Drawing:
             return x
         if step.join != "none":
             skips = [self.answers[one] for one in (step.skip, *step.row)]
-            x = self._joined(x, skips, step.join, self._skip_first(turn, step))
+            if self.aside is not None:
+                skips[0], self.aside = weighed(self, skips[0], self.aside), None
+            x = self._joined(x, skips, step.join, _skip_first(self, turn, step))
         stride = self.factors.get(self.level - 1) if strided else None
         x = self._part(x, turn, part, step, stride or ())
         if step.shuffled:
             self.level -= 1
             x = self.new("shuffle", PixelShuffle(factor=self.factors[self.level]), x)
         skip = x
-        if self._apart(turn, part):
+        if _apart(self, turn, part) and turn not in self.taken:
+            self.aside = part
+        elif _apart(self, turn, part):
             skip = weighed(self, x, part)
             x, skip = (x, skip) if self.choices["weighed"] == "skip" else (skip, x)
         if step.keeps:
             self.answers.append(skip)
         return x
 
-    def _apart(self, turn: int, part: Part) -> bool:
-        """Tell if an answer is weighed on one of its two ways alone: on, or as skip connection."""
-        place = self.choices.get("weighed", "answer")
-        return place != "answer" and turn in self.taken and not is_within(part)
-
     def _weighed(self, x: str, turn: int, part: Part) -> str:
         """Draw what weighs an answer on both of its ways."""
-        return x if self._apart(turn, part) else weighed(self, x, part)
-
-    def _skip_first(self, turn: int, step: Step) -> bool:
-        """Tell if a skip connection stands before the answer that it is joined with."""
-        first = self.choices.get("join" if step.skip else "image_join") == "skip-up"
-        other = self.choices.get("ungated_join") == "other" and turn in ungated(self.topology)
-        return first != other
+        return x if _apart(self, turn, part) else weighed(self, x, part)
 
     def _between(self, x: str) -> str:
         """Draw what stands between two networks."""
@@ -367,6 +367,21 @@ class Drawing:
     def norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self.layer(layer, operation, x)
+
+
+def _apart(drawing: Drawing, turn: int, part: Part) -> bool:
+    """Tell if an answer is weighed on one of its two ways alone, or what it is joined with."""
+    place = drawing.choices.get("weighed", "answer")
+    here = place != "answer" and turn in drawing.taken
+    here |= place == "skip" and turn in before_joins(drawing.topology)
+    return here and not is_within(part)
+
+
+def _skip_first(drawing: Drawing, turn: int, step: Step) -> bool:
+    """Tell if a skip connection stands before the answer that it is joined with."""
+    first = drawing.choices.get("join" if step.skip else "image_join") == "skip-up"
+    other = drawing.choices.get("ungated_join") == "other" and turn in ungated(drawing.topology)
+    return first != other
 
 
 def _is_summed(part: Part, choices: Mapping[str, str]) -> bool:

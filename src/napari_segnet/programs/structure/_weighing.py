@@ -6,6 +6,7 @@ See ``_squeeze.py`` for answers, and ``_gates.py`` for skip connections.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from napari_segnet.graph import (
@@ -24,13 +25,13 @@ from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._squeeze import SEES_BOTH
-from napari_segnet.programs.structure._topology import Topology
+from napari_segnet.programs.structure._topology import RESIZINGS, Topology
 from napari_segnet.programs.structure._units import Unit
 
 if TYPE_CHECKING:
     from napari_segnet.programs.structure._draw import Drawing
 
-__all__ = ["gated", "is_within", "taken_answers", "weighed", "weighing_choices"]
+__all__ = ["before_joins", "gated", "is_within", "taken_answers", "weighed", "weighing_choices"]
 
 CHANNELS = "channels look alike with their largest values and without, which have no tensors"
 PIXELS = "both orders have the same shapes"
@@ -49,8 +50,8 @@ def weighing_choices(
         found["channel_weights"] = (ordered("channel_weights"), CHANNELS)
     if two_maps:
         found["pixel_weights"] = (ordered("pixel_weights"), PIXELS)
-    taken = taken_answers(topology)
-    steps = (topology.steps[turn] for turn in taken)
+    turns = taken_answers(topology) | before_joins(topology)
+    steps = (topology.steps[turn] for turn in turns)
     if both and any(not is_within(parts[step.part]) for step in steps):
         found["weighed"] = (ordered("weighed"), PLACE)
     return found
@@ -65,6 +66,15 @@ def taken_answers(topology: Topology) -> frozenset[int]:
         found |= {answers[one] for one in (step.skip, *step.row) if one > 0}
         answers += [turn] if step.keeps else []
     return frozenset(found)
+
+
+def before_joins(topology: Topology) -> frozenset[int]:
+    """Return the turns of steps up that a skip connection is joined right behind."""
+    return frozenset(
+        turn
+        for turn, (step, after) in enumerate(pairwise(topology.steps))
+        if (step.rises or step.before in RESIZINGS) and after.join == "concat" and after.skip > 0
+    )
 
 
 def is_within(part: Part) -> bool:

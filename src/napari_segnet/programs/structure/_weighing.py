@@ -109,7 +109,7 @@ def _of_channels(drawing: Drawing, x: str, squeeze: Squeeze) -> str:
     answers = []
     both = drawing.choices.get("channel_weights") == "mean-and-max"
     for kind in ("average", "max") if both else ("average",):
-        y = drawing.new("seen", GlobalPooling(kind=kind), x)  # type: ignore[arg-type]
+        y = drawing.new("seen", GlobalPooling(kind=kind), x)
         y = drawing.new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
         y = _small(drawing, y, squeeze.one)
         y = drawing.new("activation", Activation(function="relu"), y)

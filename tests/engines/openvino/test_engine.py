@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,15 @@ def test_a_network_is_converted_once(checkpoint, monkeypatch):
     cache.networks.clear()
     monkeypatch.setattr(convert, "_model", None)
     assert kind.load(checkpoint, "cpu", 2).threads == 2
+
+
+def test_outputs_of_one_activation_are_activated_where_they_are_made(tmp_path):
+    checkpoint = network(tmp_path, classes=3)
+    (output,) = checkpoint.outputs
+    parts = (replace(output, channels=1, activation="sigmoid"),) * 3
+    made = convert._model(replace(checkpoint, outputs=parts)).get_ordered_ops()
+    assert made[-1].input_value(0).get_node().get_type_name() == "Sigmoid", "they are not joined"
+    assert "Slice" not in {operation.get_type_name() for operation in made}
 
 
 def test_a_network_that_looks_where_a_tile_lies_stays_with_torch(tmp_path):
@@ -167,6 +177,7 @@ def test_a_store_that_takes_nothing_is_said_and_torch_answers(
     assert made.origin.engine["name"] == "openvino"
 
 
+@pytest.mark.subprocess
 def test_it_is_measured_beside_what_is_at_work(checkpoint, own_cache):
     tile = pictures(1, 1, (64, 64)).numpy()
     process = begin_trial(checkpoint, tile, 1)

@@ -30,7 +30,7 @@ __all__ = ["KeptNetwork", "kept_network"]
 
 LIMIT_BYTES = 4 * 1024**3
 """Of all converted networks: twice what is kept loaded (``cache.py``)."""
-FORMAT = "3"
+FORMAT = "4"
 """Raised where networks are to be converted again, though no version of a package changed."""
 SUMS = "sums.json"
 CHUNK_BYTES = 2**20

@@ -57,14 +57,30 @@ class DryRun:
 def activated(checkpoint: Checkpoint, answer: torch.Tensor) -> torch.Tensor:
     """Return raw maps ``(n, channel, [z,] y, x)`` after the activations of a checkpoint."""
     parts, first = [], 0
-    for output in checkpoint.outputs:
-        part = answer[:, first : first + output.channels]
-        first += output.channels
-        if output.activation == "sigmoid":
+    for activation, channels in _spans(checkpoint):
+        # Without a part, OpenVINO joins the activation with the last convolution.
+        whole = channels == answer.shape[1]
+        part = answer if whole else answer[:, first : first + channels]
+        first += channels
+        if activation == "sigmoid":
             part = part.float().sigmoid()
-        elif output.activation == "softmax":
+        elif activation == "softmax":
             part = part.float().softmax(1)
-        elif output.activation == "tanh":
+        elif activation == "tanh":
             part = part.float().tanh()
         parts.append(part)
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+def _spans(checkpoint: Checkpoint) -> list[tuple[str, int]]:
+    """Return activations and how many channels each takes: neighbours of one are one span.
+
+    Each softmax is a span of its own, since its channels sum to 1.
+    """
+    spans: list[tuple[str, int]] = []
+    for output in checkpoint.outputs:
+        activation, channels = output.activation, output.channels
+        if spans and activation == spans[-1][0] != "softmax":
+            channels += spans.pop()[1]
+        spans.append((activation, channels))
+    return spans

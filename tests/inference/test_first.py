@@ -104,3 +104,26 @@ def test_without_memory_for_the_small_tile_the_run_goes_its_own_way(checkpoint, 
     assert (made.answer.data == 1).all()
     assert [len(parts) for _, parts in told if parts] == [1]
     assert made.origin.rung == "as planned"
+
+
+@pytest.mark.parametrize(("seams", "moved"), [("auto", True), ("blend", False)])
+def test_where_nothing_is_looked_at_the_largest_tile_is_the_first(
+    checkpoint, monkeypatch, seams, moved
+):
+    seen = []
+
+    def maps(batch, **_):
+        seen.append(batch.shape[2:])
+        return batch
+
+    put_first(monkeypatch, maps=maps)
+    image = Image(data=np.ones((140, 150), np.float32), axes="yx", name="cells")
+    how = {"normalize": "none", "tile_px": (32,), "batch_size": 1, "seams": seams}
+    ran(checkpoint, image, None, **how)
+    ordered = list(seen)
+    largest = max(ordered, key=np.prod)
+    if moved:
+        assert ordered[0] == largest
+        assert ordered[1] < largest, "the others keep their order: a corner sees less"
+    else:
+        assert ordered[0] == ordered[1]

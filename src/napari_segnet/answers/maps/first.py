@@ -59,10 +59,15 @@ class InView:
     ) -> Sequence[TileTask]:
         """Return the tasks of a plane, those that are looked at first where that changes nothing.
 
-        Tiles that are blended are summed up in their order, and batches are of neighbours.
+        Where nothing is looked at, the largest is the first: what the others need is then taken
+        once, and a lack of memory shows at once. Tiles that are blended are summed up in their
+        order, and batches are of neighbours.
         """
-        if not self._at or unit != self._unit or memory.batch > 1 or not memory.tiling.exact:
+        if memory.batch > 1 or not memory.tiling.exact:
             return tasks
+        if not self._at or unit != self._unit:
+            largest = max(tasks, key=lambda task: _pixels(task.tile))
+            return [largest, *(task for task in tasks if task is not largest)]
         return sorted(tasks, key=lambda task: self._distance(task.tile))
 
     def first_look(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_segnet.half import halved
+from napari_segnet.half import halved, widened
 
 
 def test_numbers_are_rounded_as_numpy_rounds_them():
@@ -20,3 +20,13 @@ def test_numbers_are_rounded_as_numpy_rounds_them():
     with np.errstate(over="ignore"):
         assert np.array_equal(halved(flipped), flipped.astype(np.float16))
     assert halved(right) is right or np.shares_memory(halved(right), right)
+
+
+def test_every_number_comes_back_as_numpy_has_it():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    right = every.astype(np.float32)
+    assert np.array_equal(widened(every).view(np.uint32), right.view(np.uint32))
+    turned = every.reshape(2, 128, 256)[:, ::-1, 3:99].transpose(2, 0, 1)
+    assert np.array_equal(widened(turned), turned.astype(np.float32), equal_nan=True)
+    assert widened(right) is right
+    assert widened(np.zeros((0, 4), np.float16)).shape == (0, 4)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
+from napari_segnet.half import widened
 from napari_segnet.sinks import large_array
 from napari_segnet.steps.ids import CHUNK_PX
 
@@ -175,7 +176,7 @@ def _by_rows(
     for start in range(0, out.shape[0], rows):
         part = slice(start, start + rows)
         values = np.stack([unit.maps[channel, part] for channel in channels])
-        out[part] = make(values.astype(np.float32, copy=False))
+        out[part] = make(widened(values))
     return out
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari_segnet import cache
 from napari_segnet.errors import MismatchError
 from napari_segnet.flows import flow_errors, follow, gathered
+from napari_segnet.half import widened
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._channels import channel_of, object_map
 from napari_segnet.steps._types import filled_in
@@ -71,7 +72,7 @@ def _found(
 def _followed(
     unit: Unit, first: int, threshold: float, steps: int, judged: bool
 ) -> tuple[Labels, npt.NDArray[np.float64]]:
-    flows = np.nan_to_num(unit.maps[first : first + 2].astype(np.float32))
+    flows = np.nan_to_num(widened(unit.maps[first : first + 2]))
     inside: npt.NDArray[Any] = object_map(unit, threshold) > 0
     labels = gathered(follow(flows, inside, steps), inside)
     return labels, flow_errors(labels, flows) if judged else np.zeros(1)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet import cache
+from napari_segnet.half import widened
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Kind
 from napari_segnet.sinks import large_array
@@ -236,5 +237,5 @@ class _Landscape:
 
     def _read(self, channel: int, box: Box) -> npt.NDArray[np.float32]:
         """Return a channel's box as float32; what is not a number is 0."""
-        values: npt.NDArray[np.float32] = self.unit.maps[channel][box].astype(np.float32)
-        return np.nan_to_num(values, copy=False, nan=0.0)
+        values: npt.NDArray[np.float32] = widened(self.unit.maps[channel][box])
+        return np.nan_to_num(values, nan=0.0)

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_segnet.commands import _image_run
+from napari_segnet.commands import _image_run, _in_turn
 from napari_segnet.commands._side_by_side import shares
 from napari_segnet.errors import SettingsError
+from napari_segnet.progress import Progress, job
 from napari_segnet.readers import image_paths, open_image
 
 
@@ -142,6 +143,36 @@ def test_what_would_be_refused_in_the_end_is_refused_at_once(run, shop, tmp_path
     (tmp_path / "cells.labels.tif").write_bytes(b"mine")
     done = run("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o", tmp_path, "--resume")
     assert "cells.labels.tif" in done.refused()
+
+
+def test_small_images_are_written_beside_each_other_and_told_in_their_order(
+    run, shop, tmp_path, monkeypatch
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(8):
+        shutil.copy(shop / "cells.tif", folder / f"cell{number}.tif")
+    finished, at_work, most = _in_turn.finished, set(), []
+
+    @job
+    def slow(plan, stem, path, made):
+        at_work.add(stem)
+        most.append(len(at_work))
+        yield Progress(what="writing")
+        try:
+            time.sleep({"cell0": 0.6, "cell3": 0.3}.get(stem, 0.05))
+            if stem == "cell2":
+                raise SettingsError("It fails.")
+            return (yield from finished(plan, stem, path, made))
+        finally:
+            at_work.discard(stem)
+
+    monkeypatch.setattr(_in_turn, "finished", slow)
+    done = run("segment", folder, "-c", shop / "unet.pth", "-o", tmp_path / "out", "--json")
+    assert done.code == 1
+    assert named(done.lines) == [f"cell{number}.tif" for number in range(8)]
+    assert [n for n, line in enumerate(done.lines) if "error" in line] == [2]
+    assert 1 < max(most) <= _in_turn.WRITTEN_AT_ONCE
 
 
 def test_nobody_who_reads_ends_a_run_of_several(shop, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from napari_segnet.engines.openvino import OpenVinoKind
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, note_failure
 from napari_segnet.engines.protocol import (
     PRECISIONS,
+    AnswersParts,
     Engine,
     EngineKind,
     choose_device,
@@ -34,6 +35,7 @@ from napari_segnet.settings import suggestion
 __all__ = [
     "ENGINES",
     "PRECISIONS",
+    "AnswersParts",
     "Engine",
     "EngineKind",
     "choose_device",

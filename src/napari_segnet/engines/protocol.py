@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.settings import suggestion
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from napari_segnet.families import Look
     from napari_segnet.segmentation import Detected
 
-__all__ = ["PRECISIONS", "Engine", "EngineKind", "choose_device", "require_precision"]
+__all__ = [
+    "PRECISIONS",
+    "AnswersParts",
+    "Engine",
+    "EngineKind",
+    "choose_device",
+    "require_precision",
+]
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 """What a device may compute in, most exact first."""
@@ -98,6 +105,26 @@ class Engine(Protocol):
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell if an error of this engine means that memory ran out."""
+
+
+@runtime_checkable
+class AnswersParts(Protocol):
+    """An engine that spares what a part of an answer does not need."""
+
+    def part(
+        self, batch: npt.NDArray[np.float32], keep: tuple[slice, ...], *, precision: str = "fp32"
+    ) -> npt.NDArray[np.float32]:
+        """Answer a part of a batch: what ``maps`` says there, but for its rounding.
+
+        Parameters
+        ----------
+        batch : ndarray
+            ``(n, c, [z,] y, x)``, as of :meth:`Engine.maps`.
+        keep : tuple of slice
+            The part, per axis ``([z,] y, x)``, in pixels of the answer.
+        precision : str
+            As of :meth:`Engine.maps`.
+        """
 
 
 class EngineKind(Protocol):

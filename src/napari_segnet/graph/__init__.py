@@ -10,6 +10,7 @@ from __future__ import annotations
 from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute, Reshape
 from napari_segnet.graph._attention import WindowAttention
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution, same_margins
+from napari_segnet.graph._cuts import Cuts, cut_edges, cuts_for
 from napari_segnet.graph._extent import Extent
 from napari_segnet.graph._field import receptive_field, scales, sizes
 from napari_segnet.graph._graph import (
@@ -60,6 +61,7 @@ __all__ = [
     "Constant",
     "Convolution",
     "Crop",
+    "Cuts",
     "Dense",
     "Extent",
     "GlobalPooling",
@@ -89,6 +91,8 @@ __all__ = [
     "Unpooling",
     "WindowAttention",
     "channels",
+    "cut_edges",
+    "cuts_for",
     "graph_from_json",
     "graph_to_json",
     "layout",

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.engines import Engine
+from napari_segnet.engines import AnswersParts, Engine
 from napari_segnet.engines.apart._there import mean_of_mirrors
 from napari_segnet.engines.cluster import WorksAhead
 from napari_segnet.image import Image
@@ -173,12 +173,27 @@ def _kept_parts(
         if len(found) == len(group):
             return found
     blocks = np.stack([reader.read(task) for task in group])
-    answer = precision.answer(engine, partial(_answer, engine, group, blocks))
-    parts = [maps[(slice(None), *task.tile.keep)] for task, maps in zip(group, answer, strict=True)]
+    if len(group) == 1 and not group[0].mirrored and isinstance(engine, AnswersParts):
+        keep = group[0].tile.keep
+        parts = list(precision.answer(engine, partial(_part, engine, blocks, keep)))
+    else:
+        answer = precision.answer(engine, partial(_answer, engine, group, blocks))
+        parts = [
+            maps[(slice(None), *task.tile.keep)] for task, maps in zip(group, answer, strict=True)
+        ]
     if known is not None:
         for number, part in enumerate(parts, first):
             known.put(number, part)
     return parts
+
+
+def _part(
+    engine: AnswersParts,
+    blocks: npt.NDArray[np.float32],
+    keep: tuple[slice, ...],
+    precision: str,
+) -> npt.NDArray[np.float32]:
+    return engine.part(blocks, keep, precision=precision)
 
 
 def _answer(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint, Size
+from napari_segnet.engines.openvino.cut import cut_model, tried_cuts
 from napari_segnet.engines.openvino.device import compiled, is_out_of_memory
 from napari_segnet.engines.openvino.store import KeptNetwork, kept_network
 from napari_segnet.engines.torch.dry import activated
@@ -90,12 +91,15 @@ def _convert(checkpoint: Checkpoint, kept: KeptNetwork) -> None:
             raise
         model, wrong = None, f"it cannot be converted ({first_line(error)})"
     refusal = model if isinstance(model, str) else wrong
+    cut = None if refusal else _cut(checkpoint)
 
     def write(folder: Path) -> None:
         if refusal:
             (folder / "refused.txt").write_text(refusal, "utf-8")
         else:
             openvino.save_model(model, folder / "network.xml", compress_to_fp16=False)
+        if cut is not None:
+            openvino.save_model(cut, folder / "cut.xml", compress_to_fp16=False)
 
     try:
         kept.put(write)
@@ -148,6 +152,28 @@ def _proven(checkpoint: Checkpoint, model: Any) -> str:
         if differs(said, network.maps(given)) > 1:
             return "the converted network has another output than torch"
     return ""
+
+
+def _cut(checkpoint: Checkpoint) -> Any:
+    """Return the network that takes where it is cut; None if it cannot be, or answers otherwise."""
+    network = load(checkpoint, "cpu")
+    try:
+        model = cut_model(checkpoint, network.module.state_dict())
+        if model is None:
+            return None
+        request = compiled(model, "cpu", 1).create_infer_request()
+        for seed, (lengths, keep, cuts) in enumerate(tried_cuts(checkpoint)):
+            given = _noise(checkpoint, 1, lengths, seed)
+            said = np.array(request.infer([given, np.array(cuts.bounds)])[0])
+            both = said[(..., *cuts.keep)], network.maps(given)[(..., *keep)]
+            if differs(*both) > 1:
+                return None
+    except Exception as error:
+        # As above; without it whole tiles are answered.
+        if is_out_of_memory(error):
+            raise
+        return None
+    return model
 
 
 def _example(checkpoint: Checkpoint, batch: int, times: int) -> npt.NDArray[np.float32]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +18,7 @@ from napari_segnet import cache
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.facts import deciding_facts
 from napari_segnet.engines.openvino.convert import converted, first_line
+from napari_segnet.engines.openvino.cut import graph_of
 from napari_segnet.engines.openvino.device import (
     compiled,
     core,
@@ -28,11 +32,14 @@ from napari_segnet.engines.torch.dry import DryRun
 from napari_segnet.engines.turns import at_once, turn
 from napari_segnet.errors import Cancelled, EngineError, MemoryExhaustedError, SegnetError
 from napari_segnet.families import Look
+from napari_segnet.graph import Cuts, Graph, cuts_for
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Detected
 
 __all__ = ["OpenVinoEngine", "load"]
 
+MOST_KEPT = 0.9
+"""Of the pixels of a tile; where more of its answer are kept, to cut it spares too little."""
 LOOK_MS = 20
 """How often a tile at work looks whether the job was cancelled."""
 HELD_BYTES = 256 * 1024**2
@@ -86,7 +93,10 @@ def _compiled(checkpoint: Checkpoint, device: str, threads: int) -> OpenVinoEngi
     home.touch()
     with turn(device):
         program = _Program(core().read_model(home.model), device, threads)
-    return OpenVinoEngine(checkpoint, program, device)
+    cut = None
+    if home.cut is not None and (graph := graph_of(checkpoint)) is not None:
+        cut = _Cut(graph, home.cut, device, threads)
+    return OpenVinoEngine(checkpoint, program, device, cut=cut)
 
 
 def _failed(checkpoint: Checkpoint, error: BaseException) -> EngineError:
@@ -175,6 +185,42 @@ class _Program:
         self.held_bytes = 0
 
 
+class _Cut:
+    """A network that is cut for parts of its answer; compiled for the first of them.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    path : Path
+        Its file.
+    device, threads : str and int
+        What it is compiled for.
+    """
+
+    def __init__(self, graph: Graph, path: Path, device: str, threads: int) -> None:
+        self._graph = graph
+        self._make = lambda: _Program(core().read_model(path), device, threads)
+        self._known: dict[tuple[tuple[int, ...], str], Cuts | None] = {}
+        self.program: _Program | None = None
+
+    def compiled(self) -> _Program:
+        """Return what runs it; with its turn held."""
+        if self.program is None:
+            self.program = self._make()
+        return self.program
+
+    def at(self, lengths: tuple[int, ...], keep: tuple[slice, ...]) -> Cuts | None:
+        """Return where it is cut; None where little of a tile is left out, or it cannot be."""
+        kept = math.prod(part.stop - part.start for part in keep)
+        if kept > MOST_KEPT * math.prod(lengths):
+            return None
+        key = (lengths, repr(keep))
+        if key not in self._known:  # tiles of an image have few sizes
+            self._known[key] = cuts_for(self._graph, lengths, keep)
+        return self._known[key]
+
+
 class OpenVinoEngine:
     """A network with its weights on one device; see :class:`napari_segnet.engines.Engine`.
 
@@ -188,6 +234,10 @@ class OpenVinoEngine:
         ``cpu`` or ``xpu:N``.
     threads : int
         What was asked for; 0: all.
+    dry : DryRun, optional
+        What estimates its memory.
+    cut : _Cut, optional
+        The same network, cut for parts of its answer.
     """
 
     name = "openvino"
@@ -202,9 +252,10 @@ class OpenVinoEngine:
         device: str,
         threads: int = 0,
         dry: DryRun | None = None,
+        cut: _Cut | None = None,
     ) -> None:
         self.checkpoint, self.device, self.threads = checkpoint, device, threads
-        self._program = program
+        self._program, self._cut = program, cut
         self._dry = dry or DryRun(checkpoint)
 
     @property
@@ -216,7 +267,8 @@ class OpenVinoEngine:
         """Return the same network under the number of threads that was asked for."""
         if threads == self.threads:
             return self
-        return OpenVinoEngine(self.checkpoint, self._program, self.device, threads, self._dry)
+        own = self._program, self.device, threads, self._dry, self._cut
+        return OpenVinoEngine(self.checkpoint, *own)
 
     def maps(
         self,
@@ -228,22 +280,51 @@ class OpenVinoEngine:
     ) -> npt.NDArray[np.float32]:
         """Answer a batch ``(n, c, [z,] y, x)``; see :meth:`napari_segnet.engines.Engine.maps`."""
         require_precision(precision, self.device, self.precisions)
+        return self._in_turn(lambda: self._program, batch)
+
+    def part(
+        self, batch: npt.NDArray[np.float32], keep: tuple[slice, ...], *, precision: str = "fp32"
+    ) -> npt.NDArray[np.float32]:
+        """Answer a part of a batch; see :meth:`napari_segnet.engines.AnswersParts.part`."""
+        lengths = tuple(batch.shape[2:])
+        cuts = None if self._cut is None else self._cut.at(lengths, keep)
+        if self._cut is None or cuts is None:
+            return self.maps(batch, precision=precision)[(slice(None), slice(None), *keep)]
+        require_precision(precision, self.device, self.precisions)
+        return self._in_turn(self._cut.compiled, batch, cuts)
+
+    def _in_turn(
+        self,
+        program_of: Callable[[], _Program],
+        batch: npt.NDArray[np.float32],
+        cuts: Cuts | None = None,
+    ) -> npt.NDArray[np.float32]:
         most = self._program.most_at_once(batch)
         with turn(self.device, most):
             check_cancelled()
             try:
-                answer = self._answer(np.ascontiguousarray(batch, np.float32), most)
+                program, given = program_of(), [np.ascontiguousarray(batch, np.float32)]
+                if cuts is not None:
+                    given.append(np.array(cuts.bounds, np.int64))
+                keep = () if cuts is None else (slice(None), slice(None), *cuts.keep)
+                answer = self._answer(program, given, most, keep)
             except RuntimeError as error:
                 if is_out_of_memory(error):
                     raise
                 raise _failed(self.checkpoint, error) from error
-            self._program.hold(most * self.peak_bytes(len(batch), batch.shape[2:]))
+            program.hold(most * self.peak_bytes(len(batch), batch.shape[2:]))
         return answer
 
-    def _answer(self, batch: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.float32]:
-        request = self._program.of(most).create_infer_request()
+    def _answer(
+        self,
+        program: _Program,
+        given: list[npt.NDArray[Any]],
+        most: int,
+        keep: tuple[slice, ...] = (),
+    ) -> npt.NDArray[np.float32]:
+        request = program.of(most).create_infer_request()
         # Shared: what is given must stay as it is until it is answered, and does.
-        request.start_async([batch], share_inputs=True)
+        request.start_async(given, share_inputs=True)
         try:
             while not request.wait_for(LOOK_MS):
                 check_cancelled()
@@ -252,10 +333,10 @@ class OpenVinoEngine:
             with contextlib.suppress(RuntimeError):  # says that it was cancelled
                 request.wait()
             del request
-            self._program.renew(most)
+            program.renew(most)
             raise
         request.wait()  # raises what went wrong, which wait_for keeps to itself
-        return np.array(request.get_output_tensor(0).data, np.float32)
+        return np.array(request.get_output_tensor(0).data[keep], np.float32)
 
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
         """Refuse: only networks that answer with maps are converted."""
@@ -278,11 +359,17 @@ class OpenVinoEngine:
 
         Graphics of Intel share the main memory.
         """
-        return free_bytes("cpu") + self._program.held_bytes
+        return free_bytes("cpu") + sum(program.held_bytes for program in self._programs)
 
     def release(self) -> None:
         """Give memory that is held between two tiles back to the system."""
-        self._program.release()
+        for program in self._programs:
+            program.release()
+
+    @property
+    def _programs(self) -> list[_Program]:
+        cut = None if self._cut is None else self._cut.program
+        return [self._program] if cut is None else [self._program, cut]
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell if an error of OpenVINO, or of Python, means that memory ran out."""

@@ -1,7 +1,8 @@
 """Converted networks on disk: whole or not at all, by weights and versions, up to a bound.
 
 Each has a folder in the user's cache: ``network.xml`` and ``network.bin`` as OpenVINO writes them,
-or ``refused.txt`` where it cannot be converted; ``sums.json`` tells whether they
+``cut.xml`` and ``cut.bin`` where it can be cut for a part of its answer, or ``refused.txt`` where
+it cannot be converted; ``sums.json`` tells whether they
 are as they were written, ``choice-N.json`` for N threads whether it is faster than torch and
 agrees with it.
 """
@@ -30,7 +31,7 @@ __all__ = ["KeptNetwork", "kept_network"]
 
 LIMIT_BYTES = 4 * 1024**3
 """Of all converted networks: twice what is kept loaded (``cache.py``)."""
-FORMAT = "4"
+FORMAT = "5"
 """Raised where networks are to be converted again, though no version of a package changed."""
 SUMS = "sums.json"
 CHUNK_BYTES = 2**20
@@ -52,8 +53,12 @@ class KeptNetwork:
     @property
     def model(self) -> Path | None:
         """Return the file of the network; None if it is not there."""
-        path = self.folder / "network.xml"
-        return path if path.exists() and path.with_suffix(".bin").exists() else None
+        return self._there("network.xml")
+
+    @property
+    def cut(self) -> Path | None:
+        """Return the file of the network that takes where it is cut; None if it cannot be."""
+        return self._there("cut.xml")
 
     @property
     def refusal(self) -> str | None:
@@ -61,6 +66,10 @@ class KeptNetwork:
         with contextlib.suppress(OSError, ValueError):  # not there, or not to be read: try again
             return (self.folder / "refused.txt").read_text("utf-8") or None
         return None
+
+    def _there(self, name: str) -> Path | None:
+        path = self.folder / name
+        return path if path.exists() and path.with_suffix(".bin").exists() else None
 
     def put(self, write: Callable[[Path], object]) -> None:
         """Keep what ``write`` writes into the folder that it is given, and drop what is old.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_segnet.graph.build._attention import InWindows
+from napari_segnet.graph.build._cut import CutNetwork
 from napari_segnet.graph.build._layers import At, layers_of
 from napari_segnet.graph.build._network import GraphNetwork, build
 from napari_segnet.graph.build._norms import ChannelNorm
@@ -12,6 +13,7 @@ from napari_segnet.graph.build._rows import Joining, Rows
 __all__ = [
     "At",
     "ChannelNorm",
+    "CutNetwork",
     "GraphNetwork",
     "InWindows",
     "Joining",

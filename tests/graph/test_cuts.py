@@ -53,7 +53,8 @@ def differences(graph, module, image):
         cuts = cuts_for(graph, image.shape[2:], keep)
         if cuts is None:
             continue
-        made = cut(image, torch.tensor(cuts.bounds))[(..., *cuts.keep)]
+        shown = image[(..., *cuts.image)]
+        made = cut(shown, torch.tensor(cuts.bounds))[(..., *cuts.keep)]
         right = whole[(..., *keep)]
         assert made.shape == right.shape
         pixels = np.prod([stop - start for start, stop in cuts.bounds[-1]])
@@ -114,6 +115,12 @@ def test_windows_of_a_later_pooling_lie_as_in_the_whole():
     assert len(found) == 9
     assert max(off for off, _ in found) < 1e-4
     assert min(share for _, share in found) < 0.01, "most is left out"
+    keep = (slice(64, 96),) * 2
+    y, _ = cuts_for(graph, image.shape[2:], keep).image
+    radius = receptive_field(graph)[0]
+    assert 64 - radius - 3 <= y.start < 64
+    assert y.start % 4 == 0
+    assert 96 < y.stop <= 96 + radius
 
 
 @torch.inference_mode()
@@ -128,7 +135,7 @@ def test_a_pixel_less_would_be_wrong(axis, side):
     less[-2:, axis, side] += 1 - 2 * side
     moved = [int(side == 0 and n == axis) for n in (0, 1)]
     inner = [slice(k.start - m, k.stop - m) for k, m in zip(cuts.keep, moved, strict=True)]
-    made = CutNetwork(module)(image, less)[(..., *inner)]
+    made = CutNetwork(module)(image[(..., *cuts.image)], less)[(..., *inner)]
     right = module(image)[(..., *keep)]
     assert made.shape == right.shape
     assert (made - right).abs().max() > 0.01

@@ -33,6 +33,8 @@ class Cuts:
 
     Attributes
     ----------
+    image : tuple of slice
+        What is needed of the input, per axis ``([z,] y, x)``.
     bounds : tuple
         For each of ``cut_edges``, for each axis ``([z,] y, x)``: the span of the input that the
         join takes, in pixels of what is left of that input.
@@ -40,6 +42,7 @@ class Cuts:
         Where the part lies in what is left of the answer.
     """
 
+    image: tuple[slice, ...]
     bounds: tuple[tuple[Span, ...], ...]
     keep: tuple[slice, ...]
 
@@ -61,7 +64,7 @@ def cut_edges(graph: Graph) -> tuple[tuple[str, int], ...]:
             cut.add(node.name)
         elif not isinstance(own, MatchSize):
             behind = not cut.isdisjoint(node.inputs)
-            if len(node.inputs) > 1 or (behind and own.placed):
+            if len(node.inputs) > 1 or (behind and _is_placed(node)):
                 return ()
         if not cut.isdisjoint(node.inputs):
             cut.add(node.name)
@@ -93,6 +96,7 @@ def cuts_for(graph: Graph, lengths: Sequence[int], keep: Sequence[slice]) -> Cut
     if len(axes) < len(found):
         return None
     return Cuts(
+        image=tuple(slice(*axis.image) for axis in axes),
         bounds=tuple(tuple(axis.bounds[edge] for axis in axes) for edge in cut_edges(graph)),
         keep=tuple(axis.keep for axis in axes),
     )
@@ -102,6 +106,7 @@ def cuts_for(graph: Graph, lengths: Sequence[int], keep: Sequence[slice]) -> Cut
 class _Axis:
     """Cuts along one axis, by edge."""
 
+    image: Span
     bounds: dict[tuple[str, int], Span]
     keep: slice
 
@@ -111,7 +116,10 @@ class _Axis:
         if lengths is None or not _fits(graph, lengths):
             return None
         needed = _needed(graph, axis, lengths, keep)
-        left: dict[str, Span] = {graph.image.name: (0, n)}
+        # Where a padding depends on the length, that is left as it is.
+        fixed = any(_is_placed(node) for node in graph.nodes)
+        image = (0, n) if fixed else needed.get(graph.image.name, (0, n))
+        left: dict[str, Span] = {graph.image.name: image}
         bounds: dict[tuple[str, int], Span] = {}
         for node in graph.nodes:
             if isinstance(node.operation, Image):
@@ -133,7 +141,12 @@ class _Axis:
         start, stop = left[graph.outputs[0]]
         if not start <= keep.start < keep.stop <= stop:
             return None
-        return cls(bounds=bounds, keep=slice(keep.start - start, keep.stop - start))
+        return cls(image=image, bounds=bounds, keep=slice(keep.start - start, keep.stop - start))
+
+
+def _is_placed(node: Node) -> bool:
+    """Tell if an operation on one input depends on where a cut-out lies."""
+    return node.operation.placed and not isinstance(node.operation, MatchSize)
 
 
 def _fits(graph: Graph, lengths: dict[str, int]) -> bool:
@@ -172,15 +185,20 @@ def _after(node: Node, axis: int, span: Span, lengths: Sequence[int]) -> Span | 
 
 
 def _needed(graph: Graph, axis: int, lengths: dict[str, int], keep: slice) -> dict[str, Span]:
-    """Return what the kept part depends on of each node; of joins from where windows lie right."""
+    """Return what the kept part depends on of each node.
+
+    Joins and the image begin where the windows behind them lie as in the whole.
+    """
     steps = _steps(graph, axis)
     needed: dict[str, Span] = {graph.outputs[0]: (keep.start, keep.stop)}
     for node in reversed(graph.nodes):
         if node.name not in needed:
             continue
         first, behind = needed[node.name]
-        if isinstance(node.operation, _JOINS):
+        if isinstance(node.operation, (*_JOINS, Image)):
             first -= first % steps[node.name]
+        if isinstance(node.operation, Image):
+            behind += -behind % steps[node.name]  # lengths that are divided are computed faster
         first, behind = needed[node.name] = max(first, 0), min(behind, lengths[node.name])
         if not node.inputs:
             continue

@@ -164,9 +164,9 @@ def _cut(checkpoint: Checkpoint) -> Any:
         request = compiled(model, "cpu", 1).create_infer_request()
         for seed, (lengths, keep, cuts) in enumerate(tried_cuts(checkpoint)):
             given = _noise(checkpoint, 1, lengths, seed)
-            said = np.array(request.infer([given, np.array(cuts.bounds)])[0])
-            both = said[(..., *cuts.keep)], network.maps(given)[(..., *keep)]
-            if differs(*both) > 1:
+            shown = np.ascontiguousarray(_part(given, cuts.image))
+            said = np.array(request.infer([shown, np.array(cuts.bounds)])[0])
+            if differs(_part(said, cuts.keep), _part(network.maps(given), keep)) > 1:
                 return None
     except Exception as error:
         # As above; without it whole tiles are answered.
@@ -174,6 +174,10 @@ def _cut(checkpoint: Checkpoint) -> Any:
             raise
         return None
     return model
+
+
+def _part(maps: npt.NDArray[np.float32], where: tuple[slice, ...]) -> npt.NDArray[np.float32]:
+    return maps[(slice(None), slice(None), *where)]
 
 
 def _example(checkpoint: Checkpoint, batch: int, times: int) -> npt.NDArray[np.float32]:

@@ -56,14 +56,15 @@ def cut_model(checkpoint: Checkpoint, state: Mapping[str, torch.Tensor]) -> Any:
     network = build(graph).eval()
     network.load_state_dict({name: state[name] for name in network.state_dict()})
     lengths, _, cuts = shown
-    example = torch.zeros((2, checkpoint.channels, *lengths)), torch.tensor(cuts.bounds)
+    image = torch.zeros((2, checkpoint.channels, *lengths))[(slice(None), slice(None), *cuts.image)]
+    example = image, torch.tensor(cuts.bounds)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer: what it missed shows in the comparison
         cut = _Answer(checkpoint, CutNetwork(network)).eval()
         model = openvino.convert_model(cut, example_input=example)
-    image, bounds = model.inputs
+    pixels, bounds = model.inputs
     any_size = openvino.PartialShape([-1, checkpoint.channels, *[-1] * checkpoint.ndim])
-    model.reshape({image: any_size, bounds: openvino.PartialShape(list(example[1].shape))})
+    model.reshape({pixels: any_size, bounds: openvino.PartialShape(list(example[1].shape))})
     return model
 
 

@@ -199,15 +199,16 @@ class _Cut:
     """
 
     def __init__(self, graph: Graph, path: Path, device: str, threads: int) -> None:
-        self._graph = graph
-        self._make = lambda: _Program(core().read_model(path), device, threads)
+        self._graph, self._path = graph, path
+        self._device, self._threads = device, threads
         self._known: dict[tuple[tuple[int, ...], str], Cuts | None] = {}
         self.program: _Program | None = None
 
     def compiled(self) -> _Program:
         """Return what runs it; with its turn held."""
         if self.program is None:
-            self.program = self._make()
+            model = core().read_model(self._path)
+            self.program = _Program(model, self._device, self._threads)
         return self.program
 
     def at(self, lengths: tuple[int, ...], keep: tuple[slice, ...]) -> Cuts | None:
@@ -291,7 +292,9 @@ class OpenVinoEngine:
         if self._cut is None or cuts is None:
             return self.maps(batch, precision=precision)[(slice(None), slice(None), *keep)]
         require_precision(precision, self.device, self.precisions)
-        return self._in_turn(self._cut.compiled, batch, cuts)
+        return self._in_turn(
+            self._cut.compiled, batch[(slice(None), slice(None), *cuts.image)], cuts
+        )
 
     def _in_turn(
         self,

@@ -13,8 +13,10 @@ from support.random_graphs import random_graph
 from napari_segnet.graph import (
     Concatenate,
     Convolution,
+    Crop,
     GraphBuilder,
     MatchSize,
+    Pad,
     Pooling,
     Resize,
     cut_edges,
@@ -162,6 +164,22 @@ def test_a_skip_that_is_cut_to_match_is_cut_by_the_join():
     assert len(found) == 9
     assert max(off for off, _ in found) < 1e-4
     assert min(share for _, share in found) < 0.1
+
+
+@torch.inference_mode()
+def test_cropped_ends_are_not_cut_off_twice():
+    draw = GraphBuilder(1, 2)
+    moved = draw.add("pad", Pad(before=(3, 3), after=(0, 0)), draw.image)
+    moved = draw.add("crop", Crop(before=(0, 0), after=(3, 3)), moved)
+    join = draw.add("join", Concatenate(), moved, draw.image)
+    graph = draw.graph(draw.add("end", convolution(), join))
+    module, image = network(graph)
+    assert differences(graph, module, image), "the whole, at least"
+    for off, _ in differences(graph, module, image):
+        assert off < 1e-4
+    only = (slice(0, 1),) * 2  # of the padding alone
+    cuts = cuts_for(graph, image.shape[2:], only)
+    assert cuts is None or cuts.image[0].stop > 0
 
 
 def test_what_pads_at_a_border_that_a_match_made_is_not_cut():

@@ -199,7 +199,10 @@ def _needed(graph: Graph, axis: int, lengths: dict[str, int], keep: slice) -> di
             first -= first % steps[node.name]
         if isinstance(node.operation, Image):
             behind += -behind % steps[node.name]  # lengths that are divided are computed faster
-        first, behind = needed[node.name] = max(first, 0), min(behind, lengths[node.name])
+        # Of what depends on padding alone, a pixel is left.
+        first = min(max(first, 0), lengths[node.name] - 1)
+        behind = max(min(behind, lengths[node.name]), first + 1)
+        needed[node.name] = first, behind
         if not node.inputs:
             continue
         own = [lengths[name] for name in node.inputs]

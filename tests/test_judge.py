@@ -10,6 +10,7 @@ from support.networks import Mateuszbuda
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import Decision, Fit, Variants, Verdict
 from napari_segnet.evidence._decide import _too_small
+from napari_segnet.evidence._residual import Residual
 from napari_segnet.evidence._search import Judged
 from napari_segnet.judge import HINTS, _sentence, judge
 from napari_segnet.progress import run
@@ -178,16 +179,17 @@ def test_what_all_norms_together_make_likelier_is_taken():
     space = Variants(drawn({}), ("activation",))
     names = [str(number) for number in range(8)]
 
-    def judged(value, far, unlikely):
+    def judged(value, far, off):
         candidate = space.candidate("published", {"activation": value})
-        fit = Fit(norms=dict.fromkeys(names, far), misfits=dict.fromkeys(names, unlikely))
+        each = Residual(np.full((2, 8), off), np.zeros((2, 1, 8)))
+        fit = Fit(norms=dict.fromkeys(names, far), residuals=dict.fromkeys(names, each))
         return Judged(candidate=candidate, fit=fit)
 
-    usual, slightly = judged("relu", 0.020, 1.0), judged("silu", 0.015, 0.9)
+    usual, slightly = judged("relu", 0.020, 0.2), judged("silu", 0.015, 0.18)
     assert _too_small(slightly, usual, "activation")
-    assert _too_small(judged("silu", 0.015, 0.2), usual, "activation")
-    assert not _too_small(judged("silu", 0.015, 0.0), usual, "activation")
-    assert not _too_small(judged("silu", 0.001, 0.9), judged("relu", 0.5, 1.0), "activation")
+    assert _too_small(judged("silu", 0.015, 0.16), usual, "activation")
+    assert not _too_small(judged("silu", 0.015, 0.12), usual, "activation")
+    assert not _too_small(judged("silu", 0.001, 0.18), judged("relu", 0.5, 0.2), "activation")
 
 
 def test_paddings_are_looked_for_where_the_family_has_none(tmp_path):

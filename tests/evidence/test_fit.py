@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from napari_segnet.evidence import Fit, margin
 from napari_segnet.evidence._divergence import divergence
 from napari_segnet.evidence._fit import CREDIT, credit, distinct, gain, trust
+from napari_segnet.evidence._residual import Residual, likelier
 
 
 def normal(mean, variance):
@@ -77,19 +79,31 @@ def test_a_network_is_left_once_it_is_told_apart():
     assert not distinct(good, {"0": 0.01, "1": 0.01}, most=2)
 
 
+def off_by(sizes):
+    """Return the fit of a network whose norms are off by so much each, in eight channels."""
+    return Fit(
+        norms={name: size**2 for name, size in sizes.items()},
+        residuals={
+            name: Residual(np.full((2, 8), size), np.zeros((2, 1, 8)))
+            for name, size in sizes.items()
+        },
+    )
+
+
 def test_of_many_norms_that_differ_only_some_count():
     names = [str(number) for number in range(20)]
-    plain = Fit(norms=dict.fromkeys(names, 0.01), misfits=dict.fromkeys(names, -4.0))
-    better = dict.fromkeys(names[:16], -4.5)
-    other = Fit(norms=plain.norms, misfits={**plain.misfits, **better})
-    assert gain(other, plain) == pytest.approx(8)
-    assert gain(other, plain, 4) == pytest.approx(2)
-    assert gain(plain, other, 4) == pytest.approx(-2)
-    assert gain(other, plain, 16) == pytest.approx(8)
+    plain = off_by(dict.fromkeys(names, 0.2))
+    other = off_by({**dict.fromkeys(names, 0.2), **dict.fromkeys(names[:16], 0.1)})
+    one = likelier(other.residuals["0"], plain.residuals["0"])
+    assert one > 1
+    assert gain(other, plain) == pytest.approx(16 * one)
+    assert gain(other, plain, 4) == pytest.approx(4 * one)
+    assert gain(plain, other, 4) == pytest.approx(-4 * one)
+    assert gain(other, plain, 16) == pytest.approx(16 * one)
     # The first ten of twenty norms were measured: the others are like these.
-    begun = Fit(norms=dict.fromkeys(names[:10], 0.01), misfits=dict.fromkeys(names[:10], -4.0))
-    assert gain(begun, other) == pytest.approx(-10)
-    assert gain(begun, other, 4) == pytest.approx(-2)
+    begun = off_by(dict.fromkeys(names[:10], 0.2))
+    assert gain(begun, other) == pytest.approx(-20 * one)
+    assert gain(begun, other, 4) == pytest.approx(-4 * one)
 
 
 def test_a_lead_counts_whole_where_the_other_network_fits_badly():

@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from napari_segnet.evidence._residual import Residual, likelier
+
 __all__ = ["SAME", "Fit", "credit", "distinct", "gain", "margin", "trust"]
 
 NOISE = 0.02
@@ -34,20 +36,20 @@ shown beside the first, 26 with 6 to 8, 25 with 5 or 10. The first itself stays 
 need more than."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fit:
-    """How far what comes to each norm is from what the file says of it.
+    """How far what comes to each norm is from what the file says of it; equal to itself alone.
 
     Attributes
     ----------
     norms : mapping of str to float
         Name of the running mean -> divergence in nats; empty for a network without norms.
-    misfits : mapping of str to float
-        The same names -> minus the logarithm of how likely the network is by this norm alone.
+    residuals : mapping of str to Residual
+        The same names -> how far each channel is from the file's numbers.
     """
 
     norms: Mapping[str, float]
-    misfits: Mapping[str, float] = field(default_factory=dict)
+    residuals: Mapping[str, Residual] = field(default_factory=dict)
 
     @property
     def misfit(self) -> float:
@@ -113,12 +115,16 @@ def gain(fit: Fit, other: Fit, most: float = math.inf) -> float:
     most : float
         So many of the norms that differ count at most: of more, the mean counts so many times.
     """
-    shared = [name for name in fit.misfits if name in other.misfits]
+    shared = [name for name in fit.residuals if name in other.residuals]
     if not shared:
         return 0.0
-    ratios = [other.misfits[name] - fit.misfits[name] for name in shared]
+    ratios = [
+        likelier(fit.residuals[name], other.residuals[name])
+        for name in shared
+        if not abs(fit.norms[name] - other.norms[name]) < SAME
+    ]
     whole = max(len(fit.norms), len(other.norms)) / len(shared)
-    count = whole * sum(abs(ratio) > SAME for ratio in ratios)
+    count = whole * len(ratios)
     return sum(ratios) * whole * min(1.0, most / max(count, 1.0))
 
 

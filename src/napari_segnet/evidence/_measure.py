@@ -93,7 +93,7 @@ class Measure:
 
         try:
             norms = self._runner.divergences(graph, keep, enough=enough)
-            return Fit(norms=norms, misfits=self._runner.misfits(graph, norms))
+            return Fit(norms=norms, residuals=self._runner.residuals(graph, norms))
         except (ValueError, RuntimeError):
             # Shapes that do not meet: one more way in which a candidate can be wrong.
             return None

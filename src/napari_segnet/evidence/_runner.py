@@ -7,12 +7,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from napari_segnet.evidence._divergence import divergence, misfit
+from napari_segnet.evidence._divergence import divergence
 from napari_segnet.evidence._matched import shares
+from napari_segnet.evidence._residual import Residual, residual
 from napari_segnet.graph import BatchNorm, Graph, Image, Node, channels, needed
 from napari_segnet.graph.build import At, layers_of
 from napari_segnet.progress import check_cancelled
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Runner"]
 
+T = TypeVar("T")
+
 MOST_KEPT = 300_000_000
 """Bytes of answers that are kept: of the last graphs, so that others go on from there."""
 MOST_PAUSED = 200_000_000
 """Bytes of answers with which graphs go on that were measured at their first norms alone."""
 Enough = Callable[[Mapping[str, float]], bool]
-Measure = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"], float]
+Came = tuple["torch.Tensor", ...]
+"""Mean and variance of what came to a norm, those of the file, those of each picture."""
 FIRST = 3
 """A first norm may be one that was never trained."""
 
@@ -72,7 +76,7 @@ class Runner:
         self._answers: dict[int, torch.Tensor] = {}
         self._paused: dict[int, torch.Tensor] = {}
         self._moments: dict[int, Moments] = {}
-        self._found: dict[Any, float] = {}
+        self._found: dict[Any, Any] = {}
         self._built: dict[Any, list[Any]] = {}
         self._lock = threading.Lock()
 
@@ -112,7 +116,8 @@ class Runner:
         numbers = self._numbered(graph)
 
         def found() -> dict[str, float]:
-            return self._of_norms(norms, numbers, divergence)
+            each = self._of_norms(norms, numbers, _divergence)
+            return {name: value for name, value in each.items() if not math.isnan(value)}
 
         wanted = {numbers[n.name] for n in norms if keep or numbers[n.name] not in self._moments}
         if wanted and not (enough and enough(found())):
@@ -120,8 +125,8 @@ class Runner:
             self._run(graph, run, lambda: bool(enough and enough(found())))
         return found()
 
-    def misfits(self, graph: Graph, names: Collection[str]) -> dict[str, float]:
-        """Return how far what comes to some norms is from the file's numbers, see :func:`misfit`.
+    def residuals(self, graph: Graph, names: Collection[str]) -> dict[str, Residual]:
+        """Return how far what comes to some norms is from the file's numbers, channel by channel.
 
         Parameters
         ----------
@@ -135,29 +140,28 @@ class Runner:
             for node in graph.nodes
             if isinstance(node.operation, BatchNorm) and node.tensors["running_mean"] in names
         ]
-        return self._of_norms(norms, self._numbered(graph), misfit)
+        return self._of_norms(norms, self._numbered(graph), _residual)
 
     def _of_norms(
-        self, norms: Sequence[Node], numbers: Mapping[str, int], measure: Measure
-    ) -> dict[str, float]:
-        """Return what a measure says of each norm that ran, but for those that it says nothing of.
+        self, norms: Sequence[Node], numbers: Mapping[str, int], measure: Callable[[Came], T]
+    ) -> dict[str, T]:
+        """Return what a measure says of each norm that ran.
 
         A norm that runs several times remembers all that came to it, each time about alike.
         """
         uses: dict[str, list[int]] = {}
         for node in norms:
             uses.setdefault(node.tensors["running_mean"], []).append(numbers[node.name])
-        found = {}
+        found: dict[str, T] = {}
         for name, places in uses.items():
             key = (measure, *places)
             if key not in self._found and all(place in self._moments for place in places):
-                came = [self._moments[place] for place in places]
-                mean, variance, *stored = (
-                    sum(each) / len(came) for each in zip(*came, strict=True)
-                )
-                self._found[key] = measure(mean, variance, *stored)
-            found[name] = self._found.get(key, math.nan)
-        return {name: value for name, value in found.items() if not math.isnan(value)}
+                came = [(*self._moments[place], *self._seen[place][:2]) for place in places]
+                each = zip(*came, strict=True)
+                self._found[key] = measure(tuple(sum(one) / len(came) for one in each))
+            if key in self._found:
+                found[name] = self._found[key]
+        return found
 
     @torch.inference_mode()
     def first_moments(self, graph: Graph) -> Moments | None:
@@ -320,6 +324,14 @@ def _to_run(graph: Graph, run: _Run, known: Mapping[int, torch.Tensor]) -> list[
             if number not in known:
                 want.update(node.inputs)
     return found[::-1]
+
+
+def _divergence(came: Came) -> float:
+    return divergence(*came[:4])
+
+
+def _residual(came: Came) -> Residual:
+    return residual(*came)
 
 
 def _together(

@@ -92,8 +92,8 @@ class Search:
         self._full: dict[Key, Key] = {}
         self._kept = set[Key]()
         self._against: Fit | None = None
-        self._most, self._lead = math.inf, 0.0
-        self._limited = False
+        self._gains: dict[Fit, float] = {}
+        self._most, self._lead, self._limited = math.inf, 0.0, False
 
     @classmethod
     def begin(
@@ -226,7 +226,7 @@ class Search:
         The first few are measured at all of their norms. ``limited``: a lead in fit counts less
         among those that fit well, see ``credit``: so what is common stands beside what fits best.
         """
-        self._against, self._most = best.fit, MOST_NORMS
+        self._against, self._most, self._gains = best.fit, MOST_NORMS, {}
         self._lead, self._limited = 0.0, limited
         self._lead = max(self._gain(one) for one in self._found.values() if one)
         found = yield from self._finalists(best, most)
@@ -371,7 +371,9 @@ class Search:
         """
         if self._against is None:
             self._against = one.fit
-        lead = gain(one.fit, self._against, self._most)
+        if one.fit not in self._gains:
+            self._gains[one.fit] = gain(one.fit, self._against, self._most)
+        lead = self._gains[one.fit]
         whole = len(one.fit.norms) >= len(self._against.norms) or not self._limited
         return lead if whole else min(lead, self._lead)
 

@@ -10,7 +10,7 @@ from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import MARGINS, Decision, Fit, Variants, Verdict, decide, margin, rank
 from napari_segnet.evidence._decide import _leads
 from napari_segnet.evidence._margins import UNCERTAIN
-from napari_segnet.evidence._search import Judged
+from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.graph import (
     BatchNorm,
     Convolution,
@@ -303,3 +303,21 @@ def nuclei():
     from napari_segnet.samples import nuclei_2d
 
     return nuclei_2d()
+
+
+def test_every_topology_is_tried_with_the_choices_that_were_found():
+    """One whose usual choices fit badly may fit best with others."""
+
+    class Many(Toys):
+        layouts = tuple("abcdefghij")
+
+    search = Search.begin(Many(), Many().first(1), calibrated(drawn({})), None)
+    found = {"pooling": "average", "norm_place": "after-activation"}
+    for layout in Many.layouts:
+        run(search.judged(layout, {}))
+    best = run(search.judged("a", found))
+    run(search._met(best))
+    tried = {one.candidate.layout for one in search._found.values() if one and all(
+        one.candidate.choices[name] == value for name, value in found.items()
+    )}  # fmt: skip
+    assert tried == set(Many.layouts)

@@ -28,7 +28,8 @@ WALKED = 3
 """Of these, so many that fit best are walked around: a wrong choice misfits in some layers, a
 wrong topology in most."""
 MET = 6
-"""So many of the others are tried with the choices that were found, in all their ways to join."""
+"""All others are tried with the choices that were found, so many of them in all their ways to
+join."""
 REACH = 3.0
 """Logarithms by which a topology may lie behind before it is walked around."""
 UNLIKELY = 5.0
@@ -276,11 +277,11 @@ class Search:
     def _met(self, best: Judged) -> Generator[Progress, None, None]:
         """Try other topologies with the choices that were found for one."""
         others = [o for o in self.by_layout() if o.candidate.layout != best.candidate.layout]
-        for other in others[:MET]:
+        for turn, other in enumerate(others):
             possible = other.candidate.open
             choices = {n: v for n, v in best.candidate.choices.items() if v in possible.get(n, ())}
             layout = other.candidate.layout
-            variants = list(self._variants(other.candidate, choices, JOINED))
+            variants = list(self._variants(other.candidate, choices, JOINED * (turn < MET)))
             self._begin([(layout, varied) for varied in variants], best)
             for varied in variants:
                 yield from self.judged(layout, varied, against=best)

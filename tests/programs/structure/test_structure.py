@@ -403,7 +403,7 @@ def test_an_answer_of_half_the_size_is_said_to_be_enlarged(tmp_path: Path) -> No
     found = identify(path, {"layout": small})
     assert found.known["output_resize"].source == "assumed"
     asked = [note for note in found.notes if "output is smaller than the image" in note]
-    assert len(asked) == 1 and "set output_resize to nearest" in asked[0]
+    assert len(asked) == 1 and "set output_resize to bilinear" in asked[0]
     answered = identify(path, {"layout": small, "output_resize": "nearest"})
     assert answered.hparams["output_resize"] == "nearest"
     assert not any("Please check" in note for note in answered.notes)

@@ -14,7 +14,7 @@ from itertools import pairwise
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["is_pooled", "rates_of", "side_by_side", "wide_branches"]
+__all__ = ["doublings", "is_pooled", "rates_of", "side_by_side", "wide_branches"]
 
 FEWEST = 3
 """So many layers side by side are no coincidence; two are, where channels double."""
@@ -99,3 +99,16 @@ def is_pooled(part: Part, place: int) -> bool:
         if len(chain) == 1 and max(chain[0].kernel) == 1
     ]
     return len(pointwise) > 1 and place == len(part.branches) - 1 == pointwise[-1]
+
+
+def doublings(count: int) -> tuple[str, ...]:
+    """Return dilations of a chain of so many convolutions that double, from the first or later on.
+
+    The last one may see its nearest pixels again, as in the context module of Yu and Koltun (2016,
+    arXiv 1511.07122), whose rates are 1, 1, 2, 4, 8, 16, 1.
+    """
+    found = []
+    for ones in range(1, count):
+        rates = [2 ** max(0, at - ones + 1) for at in range(count)]
+        found += [rates] if count - ones < 2 else [rates, [*rates[:-1], 1]]
+    return tuple(",".join(map(str, rates)) for rates in found)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import sums_of
-from napari_segnet.programs.structure._branches import is_pooled, rates_of
+from napari_segnet.programs.structure._branches import doublings, is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._hidden_norms import before_slopes, hidden_place
@@ -152,9 +152,8 @@ def _dilations(
     if facts.dilations:
         return
     if not topology.poolings and wide > 2:
-        doubling = ",".join(str(2**turn) for turn in range(wide))
         why = "kernels look the same with any dilation, and a network without poolings has it"
-        found["dilation"] = (("1", doubling), why)
+        found["dilation"] = (("1", *doublings(wide)), why)
     elif lowest(parts, topology):
         why = "kernels look the same with any dilation; few networks have one at the lowest level"
         found["dilation"] = (ordered("dilation"), why)
@@ -390,12 +389,16 @@ def _norms(
         found["hidden_norm"] = (ordered(name, favoured), why)
 
 
-def counted_as(name: str, parts: Sequence[Part], facts: Facts | None = None) -> str:
+def counted_as(
+    name: str, parts: Sequence[Part], facts: Facts | None = None, values: Sequence[str] = ()
+) -> str:
     """Return the name under which the frequencies of a choice are listed, see ``_priors.py``.
 
     A norm without weights is rare where no numbers leave room for it; so are layers that run again
-    where no name says so.
+    where no name says so. Dilations that differ, as ``values`` of a chain do, are less rare.
     """
+    if name == "dilation" and any("," in value for value in values):
+        return "chain_dilation"
     if name == "recurrence" and any(says_recurrent(part.units) for part in parts):
         return "named_recurrence"
     hidden = name == "hidden_norm" and not (facts and facts.hidden_norms)

@@ -45,7 +45,6 @@ def open_ends(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tupl
     """Return how a smaller output is enlarged, and which layer may never be run."""
     found: dict[str, tuple[tuple[str, ...], str]] = {}
     if topology.level:
-        # Masks that are enlarged by nearest pixels have steps.
         found["output_resize"] = (ordered("output_resize"), WHY_ENLARGED)
     if (unit := _perhaps_unused(parts, topology)) is not None:
         found["unused_layer"] = (("none", unit.layer.name), WHY_UNUSED)

@@ -6,9 +6,11 @@ code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, 
 aligned both ways). Of 30 others (November 2026), of one definition each: skips joined ``[up,
 skip]`` 13, ``[skip, up]`` 13; max pooling 26, strided convolution 4, max 3x3 1; nearest 5, bilinear
 with aligned corners 5, without 1; padded by zeros 24, not at all 4, by reflection 1. Both are added
-here. So ``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in
-``hidden_norm`` are measured; so is ``pixel_weights``, in 26 of 395 files with definitions.
-``first_norm``, ``apart_activation``, ``dilation``, ``residual``, ``both`` and ``none`` in
+here. Of three real files whose last layer answers at less than the size of the image, two enlarge
+the answer by nearest pixels and one leaves it as it is, which copied pixels show unchanged. So
+``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in ``hidden_norm``
+are measured; so is ``pixel_weights``, in 26 of 395 files with definitions. ``first_norm``,
+``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
 ``residual_activation``, ``encoder_activation``, ``branch_dilation``, ``branch_mean``, ``inverted``,
 ``with_image``, ``norm_use``, ``recurrence``, ``named_recurrence``, ``block_end``,
 ``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
@@ -30,7 +32,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "ungated_join": {"same": 8, "other": 1},
     "pooling": {"max": 74, "strided": 13, "max-3": 4, "average": 1},
     "resize": {"nearest": 19, "bilinear": 6, "bilinear-aligned": 10, "unpooled": 2},
-    "output_resize": {"bilinear": 3, "nearest": 2, "bilinear-aligned": 1},
+    "output_resize": {"nearest": 3, "bilinear": 2, "bilinear-aligned": 1},
     "unused_layer": {"none": 3},
     "norm_place": {"after-convolution": 17, "after-activation": 3},
     "first_norm": {"before-activation": 3, "before-convolution": 1},
@@ -44,6 +46,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
     "apart_activation": {"none": 8, "activation": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},
+    "chain_dilation": {"1": 8},
     "branch_dilation": {"6,12,18": 3, "6,12,18,24": 3, "1,1": 3},
     "branch_mean": {"mean": 4, "none": 1},
     "residual": {"none": 60, "block": 3, "inner": 1},

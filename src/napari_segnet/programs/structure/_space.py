@@ -204,7 +204,7 @@ class Networks:
         return (
             topology.cost
             + sum(
-                cost(counted_as(n, own.parts, own.facts), choices.get(n, values[0]), values)
+                cost(counted_as(n, own.parts, own.facts, values), choices.get(n, values[0]), values)
                 for n, (values, _) in possible.items()
             )
             + unusual(own.parts, topology, choices, possible, own.facts.strides)

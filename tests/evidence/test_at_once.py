@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from support.calibrated import Toys, calibrated, drawn
+from support.calibrated import Toys, bits, calibrated, drawn
 
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import decide
@@ -94,7 +94,7 @@ def test_a_decision_is_the_same_with_any_number_of_threads(threads):
     for count in (1, 2, 3):
         threads(count)
         found.append(run(decide(Toys(), tensors)))
-    assert found[0].fit == found[1].fit == found[2].fit
+    assert bits(found[0].fit) == bits(found[1].fit) == bits(found[2].fit)
     assert found[0].verdicts == found[1].verdicts == found[2].verdicts
     choices = [[one.choices for one in decision.candidates] for decision in found]
     assert choices[0] == choices[1] == choices[2]

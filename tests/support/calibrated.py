@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from napari_segnet.evidence import Fit
 from napari_segnet.graph import (
     Activation,
     BatchNorm,
@@ -139,3 +140,8 @@ def calibrated(graph: Graph, seed: int = 0) -> dict[str, torch.Tensor]:
         for first in (0, 2, 4):
             module(shown[first : first + 2].expand(-1, channels, -1, -1))
     return module.state_dict()
+
+
+def bits(fit: Fit) -> tuple[object, ...]:
+    """Return all that was measured of a network, bit by bit."""
+    return fit.norms, {name: one.off.tobytes() for name, one in fit.residuals.items()}

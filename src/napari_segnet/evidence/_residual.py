@@ -100,17 +100,17 @@ def residual(
         ``(pictures, channels)``: what came with each picture.
     """
     counted = alive(to_variance)
+    to, to_square = (one[counted].numpy() for one in (to_mean, to_variance))
     came = (mean, variance, means, variances)
-    mean, variance, means, variances = (one[..., counted].numpy() for one in came)
-    to_mean, to_variance = (one[counted].numpy() for one in (to_mean, to_variance))
-    if not (np.isfinite(means).all() and np.isfinite(variances).all()):
-        return Residual(np.full((2, len(to_mean)), FARTHEST), np.zeros((2, 1, len(to_mean))))
-    least = FLOOR * float(np.median(to_variance))
-    unit = np.sqrt(to_variance + least)
-    ratio = (variance + least) / (to_variance + least)
-    beyond = (variances + (means - mean) ** 2 + least) / (variance + least)
-    off = np.stack([(mean - to_mean) / unit, 0.5 * np.log(ratio)])
-    return Residual(off, np.stack([(means - mean) / unit, 0.5 * (beyond - 1)]))
+    at, square, places, squares = (one[..., counted].numpy() for one in came)
+    if not (np.isfinite(places).all() and np.isfinite(squares).all()):
+        return Residual(np.full((2, len(to)), FARTHEST), np.zeros((2, 1, len(to))))
+    least = FLOOR * float(np.median(to_square))
+    unit = np.sqrt(to_square + least)
+    ratio = (square + least) / (to_square + least)
+    beyond = (squares + (places - at) ** 2 + least) / (square + least)
+    off = np.stack([(at - to) / unit, 0.5 * np.log(ratio)])
+    return Residual(off, np.stack([(places - at) / unit, 0.5 * (beyond - 1)]))
 
 
 def likelier(one: Residual, other: Residual) -> float:

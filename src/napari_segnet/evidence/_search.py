@@ -238,7 +238,7 @@ class Search:
         whole = set[Key]()
         for _ in range(FINALISTS):
             first = self._different(LED)
-            parts = [one.candidate for one in first if self._is_part(one, best, whole)]
+            parts = [one.candidate for one in first if _is_part(one, best, whole)]
             if not parts:
                 break
             self._ahead.measure({_key(one): one for one in parts[:AT_ONCE]}, None, 0)
@@ -246,12 +246,6 @@ class Search:
             whole.add(_key(own))
             yield from self.judged(own.layout, own.choices, whole=True)
         return self._different(most)
-
-    @staticmethod
-    def _is_part(one: Judged, best: Judged, whole: Container[Key]) -> bool:
-        """Tell if a network was measured at its first norms alone."""
-        key = _key(one.candidate)
-        return len(one.fit.norms) < len(best.fit.norms) and key not in whole
 
     def _different(self, most: int) -> tuple[Judged, ...]:
         """Return the best of those that were tried, no graph twice."""
@@ -389,6 +383,11 @@ def _on_the_way_down(candidate: Candidate) -> list[dict[str, str]]:
     if own == usual or not same or own not in candidate.open["encoder_activation"]:
         return []
     return [{**candidate.choices, "activation": usual, "encoder_activation": own}]
+
+
+def _is_part(one: Judged, best: Judged, whole: Container[Key]) -> bool:
+    """Tell if a network was measured at its first norms alone."""
+    return len(one.fit.norms) < len(best.fit.norms) and _key(one.candidate) not in whole
 
 
 def _key(candidate: Candidate) -> Key:

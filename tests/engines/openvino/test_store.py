@@ -17,7 +17,13 @@ from napari_segnet import cache, engines
 from napari_segnet.checkpoint import Size
 from napari_segnet.engines import kind_for, learn, named_engine
 from napari_segnet.engines.openvino import OpenVinoKind, store
-from napari_segnet.engines.openvino.choice import begin_trial, is_better, middle, same_classes
+from napari_segnet.engines.openvino.choice import (
+    begin_trial,
+    is_better,
+    middle,
+    same_classes,
+    timed,
+)
 from napari_segnet.engines.openvino.convert import traced_lengths
 from napari_segnet.engines.openvino.device import is_out_of_memory, plain_threads
 from napari_segnet.engines.openvino.store import kept_network
@@ -206,6 +212,43 @@ def test_what_is_known_is_not_measured_again(checkpoint, versions, monkeypatch):
     with pytest.raises(SettingsError, match=r"openvino does not run network\.pth.*engine=auto"):
         kind_for(checkpoint, "openvino")
     learn(kind_for(checkpoint).load(checkpoint, "cpu"), "auto")
+
+
+def test_of_several_trials_the_least_disturbed_one_counts():
+    first = timed(([2.0, 2.4], [3.0, 1.9]), {})
+    assert first == {"faster": False, "trials": 1, "torch_s": 2.0, "openvino_s": 1.9}
+    quiet = timed(([1.1, 1.0], [0.8, 0.7]), first)
+    assert quiet == {"faster": True, "trials": 2, "torch_s": 1.0, "openvino_s": 0.7}
+    disturbed = timed(([1.2], [1.3]), quiet)
+    assert disturbed == {**quiet, "trials": 3}
+    assert timed(([], []), {})["faster"] is False, "they do not agree"
+    odd = {"torch_s": "fast", "openvino_s": None, "trials": True}
+    assert timed(([1.0], [0.5]), odd) == {
+        "faster": True, "trials": 1, "torch_s": 1.0, "openvino_s": 0.5,
+    }  # fmt: skip
+
+
+def test_torch_has_to_be_faster_in_three_trials_until_it_stays(checkpoint, versions, monkeypatch):
+    begun = []
+
+    def popen(*_args, **_how):
+        begun.append(1)
+
+    monkeypatch.setattr(engines.openvino.choice.subprocess, "Popen", popen)
+    kept, tile = kept_network(checkpoint), np.zeros((1, 1, 8, 8), np.float32)
+    kept.put(written)
+    for found, again in (
+        ({"agrees": True, "faster": False}, True),
+        ({"agrees": True, "faster": False, "trials": 2}, True),
+        ({"agrees": True, "faster": False, "trials": 3}, False),
+        ({"agrees": True, "faster": True, "trials": 1}, False),
+        ({"agrees": False, "faster": False, "trials": 1}, False),
+    ):
+        monkeypatch.setattr(engines.openvino.choice, "_begun", {})
+        kept.choose(1, found)
+        begun.clear()
+        begin_trial(checkpoint, tile, 1)
+        assert bool(begun) is again, found
 
 
 def test_the_tracer_sees_every_pooling_of_an_odd_size():

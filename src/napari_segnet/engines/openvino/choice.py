@@ -1,7 +1,8 @@
 """Who computes where nothing is asked for: OpenVINO, once it is faster and agrees.
 
 The first run is torch. Beside it, in a process of lowest priority, the network is converted, and
-both engines answer a tile of that run in turns; what comes of it is kept beside the network.
+both engines answer a tile of that run in turns; what comes of it is kept beside the network. Other
+programs disturb that, so torch has to be the faster one in ``TRIALS`` runs until it stays.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +25,18 @@ from napari_segnet.engines.openvino.store import kept_network
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Output
 
-__all__ = ["begin_trial", "is_better", "middle", "note_failure", "same_classes"]
+__all__ = ["begin_trial", "is_better", "middle", "note_failure", "same_classes", "timed"]
 
 EDGE = {2: 512, 3: 64}
 """Of the tile that is compared, per axis, in pixels: enough to tell how fast an engine is."""
 SAME_PIXELS = 0.9999
 """Of the pixels, that are of one class for both engines."""
+
+CLEARLY = 0.9
+"""OpenVINO is taken where it needs at most this part of torch's time: a choice that chance would
+turn over is none."""
+TRIALS = 3
+"""So often the engines are measured, in as many programs, while OpenVINO is not the faster one."""
 
 _begun: dict[tuple[str, int], subprocess.Popen[bytes] | None] = {}
 """Trials of this process: none is begun twice, however it ends. Their processes are held, since
@@ -63,6 +71,48 @@ def note_failure(checkpoint: Checkpoint, threads: int, why: str) -> None:
         kept.choose(threads or plain_threads(), {"agrees": False, "faster": False, "failed": why})
 
 
+def timed(
+    seconds: tuple[Sequence[float], Sequence[float]], earlier: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is kept of a trial: which engine is faster, and in how many trials that was seen.
+
+    Other programs only make an answer slower, so the fastest of a trial counts; of several trials,
+    that with the least time in all.
+
+    Parameters
+    ----------
+    seconds : tuple of sequence of float
+        Of torch, and of OpenVINO, for the same tile; empty where they do not agree.
+    earlier : mapping
+        What is kept of the trials before; empty if there is nothing.
+    """
+    own, then = [min(each, default=0.0) for each in seconds], _times(earlier)
+    if all(own) and all(then):
+        own = min(own, then, key=sum)
+    torch_s, openvino_s = own
+    faster = bool(torch_s and openvino_s and openvino_s <= CLEARLY * torch_s)
+    times = {"torch_s": torch_s or None, "openvino_s": openvino_s or None}
+    return {"faster": faster, "trials": _trials(earlier) + 1, **times}
+
+
+def _times(choice: Mapping[str, Any]) -> list[float]:
+    found = [choice.get("torch_s"), choice.get("openvino_s")]
+    return [value if isinstance(value, float) else 0.0 for value in found]
+
+
+def _trials(choice: Mapping[str, Any]) -> int:
+    trials = choice.get("trials", 1 if choice else 0)
+    return trials if type(trials) is int and trials > 0 else 0
+
+
+def _is_settled(choice: Mapping[str, Any] | None) -> bool:
+    """Tell if nothing is to be measured: OpenVINO is faster, failed, or had its trials."""
+    if choice is None:
+        return False
+    undecided = choice.get("agrees") is True and choice.get("faster") is not True
+    return not undecided or _trials(choice) >= TRIALS
+
+
 def begin_trial(
     checkpoint: Checkpoint, tile: npt.NDArray[np.float32], threads: int
 ) -> subprocess.Popen[bytes] | None:
@@ -86,7 +136,7 @@ def begin_trial(
 
     kept, taken = kept_network(checkpoint), threads or plain_threads()
     key = (kept.folder.name, taken)
-    if key in _begun or kept.refusal is not None or kept.choice(taken) is not None:
+    if key in _begun or kept.refusal is not None or _is_settled(kept.choice(taken)):
         return None
     _begun[key] = None
     # A file without a name: no other program can lay its own there.

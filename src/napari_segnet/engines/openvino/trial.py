@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import statistics
 import sys
 import threading
 import time
@@ -20,16 +19,13 @@ import numpy.typing as npt
 import psutil
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines.openvino.choice import same_classes
+from napari_segnet.engines.openvino.choice import same_classes, timed
 from napari_segnet.errors import EngineError, SettingsError
 from napari_segnet.ownership import hold
 
 __all__ = ["measure"]
 
 REPEATS = 5
-CLEARLY = 0.9
-"""OpenVINO is taken where it needs at most this part of torch's time: a choice that chance would
-turn over is none."""
 LIMIT_S = 600.0
 """The process ends then, whatever it does: at lowest priority it may wait long for its turn."""
 
@@ -68,15 +64,13 @@ def measure(checkpoint: Checkpoint, tile: npt.NDArray[np.float32], threads: int)
     for _ in range(REPEATS if agrees else 0):
         for engine, into in zip((ours, theirs), times, strict=True):
             into.append(_seconds(lambda engine=engine: engine.maps(tile)))  # type: ignore[misc]
-    torch_s, openvino_s = (statistics.median(t) if t else None for t in times)
-    faster = bool(torch_s and openvino_s and openvino_s <= CLEARLY * torch_s)
     found = {
         "agrees": bool(agrees),
-        "faster": faster,
         "off": float(off) if np.isfinite(off) else None,
+        **timed(times, kept.choice(threads) or {}),
     }
-    kept.choose(threads, {**found, "torch_s": torch_s, "openvino_s": openvino_s})
-    return bool(agrees) and faster
+    kept.choose(threads, found)
+    return bool(agrees and found["faster"])
 
 
 def _seconds(act: Callable[[], object]) -> float:

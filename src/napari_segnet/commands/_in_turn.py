@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Generator
@@ -139,6 +140,8 @@ class _Threads:
         self._ahead = ThreadPoolExecutor(AT_ONCE, "napari-segnet reads")
         self._behind = ThreadPoolExecutor(WRITTEN_AT_ONCE, "napari-segnet writes")
         self._writing: deque[tuple[Bar, Path, Future[Done]]] = deque()
+        self._telling = threading.Lock()
+        self._broken: Exception | None = None
         self._jobs: set[Job[Answered] | Job[Done]] = set()
         self._stopped = False
 
@@ -199,22 +202,39 @@ class _Threads:
             finally:
                 self._jobs.discard(job)
         else:
-            self._writing.append((bar, path, self._behind.submit(self._finish, job)))
+            made = self._behind.submit(self._finish, job)
+            self._writing.append((bar, path, made))
+            made.add_done_callback(self._tell)
 
     def wait(self, left: int = 0) -> None:
         """Wait until no more than ``left`` images are written: what is said keeps their order."""
-        while self._writing and (len(self._writing) > left or self._writing[0][2].done()):
-            bar, path, made = self._writing[0]
-            futures_done((made,))  # whoever is interrupted here still finds it
-            self._writing.popleft()
-            try:
-                done = made.result()
-            except Cancelled:
-                pass  # nothing is said of what was stopped
-            except Exception as error:
-                self._show.failure(bar, path, error)
-            else:
-                self._show.done(bar, done)
+        while len(waiting := tuple(self._writing)) > left:
+            futures_done((waiting[0][2],))
+            self._tell()
+        if self._broken is not None:
+            broken, self._broken = self._broken, None
+            raise broken
+
+    def _tell(self, _future: object = None) -> None:
+        """Say of the images that are written what came of them, in their order, each at once."""
+        with self._telling:
+            while self._writing and self._writing[0][2].done():
+                bar, path, made = self._writing[0]
+                try:
+                    self._said(bar, path, made)
+                except Exception as error:  # nobody listens any more: the run hears of it
+                    self._broken = self._broken or error
+                self._writing.popleft()
+
+    def _said(self, bar: Bar, path: Path, made: Future[Done]) -> None:
+        try:
+            done = made.result()
+        except Cancelled:
+            return  # nothing is said of what was stopped
+        except Exception as error:
+            self._show.failure(bar, path, error)
+        else:
+            self._show.done(bar, done)
 
     def _finish(self, job: Job[Done]) -> Done:
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["FLOOR", "alive", "divergence"]
 
@@ -35,7 +37,7 @@ def divergence(
     if isinstance(apart, float):
         return apart
     shift, ratio = apart
-    return float((0.5 * (ratio + shift**2 - 1 - torch.log(ratio))).median())
+    return float((0.5 * (ratio + shift**2 - 1 - ratio.log())).median())
 
 
 def alive(to_variance: torch.Tensor) -> torch.Tensor:
@@ -54,11 +56,11 @@ def _apart(
     counted = alive(to_variance)
     if untrained or not bool(counted.any()):
         return math.nan
-    if not bool((torch.isfinite(mean) & torch.isfinite(variance)).all()):
+    if not bool((mean.isfinite() & variance.isfinite()).all()):
         return math.inf
     mean, variance, to_mean, to_variance = (
         one[counted] for one in (mean, variance, to_mean, to_variance)
     )
     least = FLOOR * to_variance.median()
-    shift = (mean - to_mean) / torch.sqrt(to_variance + least)
+    shift = (mean - to_mean) / (to_variance + least).sqrt()
     return shift, (variance + least) / (to_variance + least)

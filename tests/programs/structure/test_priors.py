@@ -92,7 +92,7 @@ def price_without_paddings(space: Space) -> float:
 
 def test_networks_without_norms_have_no_paddings_more_often(tmp_path: Path) -> None:
     bare = price_without_paddings(space_of(Named(), tmp_path))
-    assert 0 < bare < 1 < price_without_paddings(space_of(Net(alike=True), tmp_path)) - 1
+    assert 1 < bare < 1.5 < price_without_paddings(space_of(Net(alike=True), tmp_path)) - 1
 
 
 class Named(nn.Module):

@@ -26,10 +26,10 @@ LEAKY = 2.5
 """An estimate: an InstanceNorm stands beside a LeakyReLU of 0.01 in nnU-Net and in what follows it
 (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
 
-UNPADDED = 2.1
-"""A U-Net without norms is often the first one, which has no paddings either (Ronneberger et al.
-2015, arXiv 1505.04597): so are four of eleven in 96 public repositories, but four of 113 networks
-with norms. With this it is as much rarer than one with paddings."""
+UNPADDED = 1.4
+"""A U-Net without norms is at times the first one, which has no paddings either (Ronneberger et al.
+2015, arXiv 1505.04597): so are two of nine with skip connections in 112 public repositories. With
+this it is as much rarer than one with paddings; with norms it is rarer, see ``_priors.py``."""
 
 OTHER_WAY = 2.0
 """An estimate: blocks of one class on the way down and up have one activation; pix2pix, whose ways

@@ -202,9 +202,9 @@ class _Threads:
             finally:
                 self._jobs.discard(job)
         else:
-            made = self._behind.submit(self._finish, job)
-            self._writing.append((bar, path, made))
-            made.add_done_callback(self._tell)
+            written = self._behind.submit(self._finish, job)
+            self._writing.append((bar, path, written))
+            written.add_done_callback(self._tell)
 
     def wait(self, left: int = 0) -> None:
         """Wait until no more than ``left`` images are written: what is said keeps their order."""

@@ -93,3 +93,12 @@ def test_what_comes_out_as_no_number_is_farthest(brighter):
     assert (broken.off == FARTHEST).all()
     assert likelier(came(means, stored), broken) > 20
     assert likelier(broken, came(means, stored)) < -20
+
+
+def test_pictures_whose_variance_as_one_batch_overflows_are_farthest(brighter):
+    means, _ = brighter
+    stored = torch.zeros(CHANNELS).double(), torch.ones(CHANNELS).double()
+    mean, _, *each = moments(means, torch.ones_like(means))
+    broken = residual(mean, torch.full_like(mean, torch.inf), *stored, *each)
+    assert (broken.off == FARTHEST).all()
+    assert likelier(broken, came(means, stored)) < -20

@@ -21,8 +21,8 @@ from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 from napari_segnet.recognition import identify
-from napari_segnet.train import _start_well, other_built_in, start_well
-from napari_segnet.train._begin import shown
+from napari_segnet.train import _start_well, other_built_in, score_held_out, start_well
+from napari_segnet.train._begin import as_run, shown
 
 
 @pytest.fixture
@@ -219,6 +219,18 @@ def test_another_network_that_is_not_better_is_not_mentioned(tmp_path, network, 
     found = run(start_well(knows_dark, data, QUICK, device="cpu", others=[network]))
     assert found.other is None and found.to_json()["other_network"] is None
     assert found.best == found.untrained.score and "built-in" not in found.sentence()
+
+
+def test_labels_that_are_its_own_answer_speak_for_no_other_network(tmp_path, network, knows_dark):
+    data = dark_objects(tmp_path / "d")
+    held = replace(data, samples=tuple(replace(one, split="val") for one in data.samples))
+    made = run(score_held_out(knows_dark, held, as_run(QUICK, "cpu")))
+    for path, labels in made.labels.items():
+        (sample,) = (one for one in data.samples if str(one.image) == path)
+        write(sample.labels, labels[0, 0])
+    found = run(start_well(network, data, replace(QUICK, scale=45.0), others=[knows_dark]))
+    assert found.other is None
+    assert found.now.held.scores.n_true > 0
 
 
 def test_a_network_that_the_images_cannot_be_shown_to_is_left_out(tmp_path, network, knows_dark):

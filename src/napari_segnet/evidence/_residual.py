@@ -103,7 +103,7 @@ def residual(
     to, to_square = (one[counted].numpy() for one in (to_mean, to_variance))
     came = (mean, variance, means, variances)
     at, square, places, squares = (one[..., counted].numpy() for one in came)
-    if not (np.isfinite(places).all() and np.isfinite(squares).all()):
+    if not all(np.isfinite(one).all() for one in (at, square, places, squares)):
         return Residual(np.full((2, len(to)), FARTHEST), np.zeros((2, 1, len(to))))
     least = FLOOR * float(np.median(to_square))
     unit = np.sqrt(to_square + least)

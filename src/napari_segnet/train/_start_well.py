@@ -189,7 +189,11 @@ class _Tries:
     def best_of(
         self, others: Sequence[Checkpoint], than: TriedWay, wanted: float
     ) -> Generator[Progress, None, OtherNetwork | None]:
-        """Try other networks; return the best if it is better than a way by more than chance."""
+        """Try other networks; return the best if it is better than a way by more than chance.
+
+        Images whose true labels are the own answer of one of the two are left out: no other network
+        could be better there.
+        """
         how = as_run(StartingPoint.as_its_card_says(self._settings), self._device)
         how = replace(how, mirror="no", multiscale="no")
         best = None
@@ -201,8 +205,9 @@ class _Tries:
                 held = yield from self._scored(network, how)
             except MismatchError:
                 continue  # images that it cannot be shown
-            way = TriedWay(changes={}, held=held)
-            comparison = held.compared_to(than.held, 1 - (1 - wanted) / len(others))
+            own = {*held.own, *than.held.own}
+            way, usual = TriedWay(changes={}, held=held.without(own)), than.held.without(own)
+            comparison = way.held.compared_to(usual, 1 - (1 - wanted) / len(others))
             if comparison is not None and comparison.verdict == "better":
                 if best is None or way.score > best.way.score:
                     name = network.path.stem

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+
 import numpy as np
 import pytest
 from support.networks import Jvanvugt, Milesial, calibrate, pictures, save_as
@@ -9,6 +12,8 @@ from support.networks import Jvanvugt, Milesial, calibrate, pictures, save_as
 import napari_segnet as sn
 from napari_segnet import cache
 from napari_segnet.engines import kind_for
+from napari_segnet.engines.turns import small_at_once
+from napari_segnet.errors import Cancelled
 from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import run
 
@@ -16,6 +21,7 @@ pytest.importorskip("openvino", reason="openvino, the extra [fast], is not insta
 
 from napari_segnet.engines.openvino import convert
 from napari_segnet.engines.openvino import cut as cut_module
+from napari_segnet.engines.openvino import engine as engine_module
 from napari_segnet.engines.openvino.store import kept_network
 
 
@@ -105,3 +111,54 @@ def test_an_operation_that_cannot_be_cut_costs_only_the_cuts(checkpoint, tmp_pat
     monkeypatch.setattr(convert, "cut_model", fails)
     assert engine_of(checkpoint)._cut is None
     assert kept_network(checkpoint).refusal is None
+
+
+def test_files_that_are_removed_after_loading_are_not_missed(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "user"))
+    engine = engine_of(checkpoint)
+    shutil.rmtree(kept_network(checkpoint).folder)  # as another program does for lack of room
+    batch, keep = pictures(1, 1, (32, 32)).numpy(), (slice(8, 16),) * 2
+    part = engine.part(batch, keep)
+    assert engine._cut.program is not None
+    assert np.abs(part - engine.maps(batch)[(..., *keep)]).max() < 1e-5
+
+
+def test_threads_that_ask_at_once_have_it_compiled_once(checkpoint, monkeypatch):
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 2)
+    both, right, made = threading.Barrier(2), engine_module._Cut.compiled, []
+
+    def compiled(cut):
+        both.wait(20)
+        made.append(right(cut))
+        return made[-1]
+
+    monkeypatch.setattr(engine_module._Cut, "compiled", compiled)
+
+    def ask():
+        with small_at_once(2):
+            engine.part(pictures(1, 1, (32, 32)).numpy(), (slice(8, 16),) * 2)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(made) == 2
+    assert made[0] is made[1]
+
+
+def test_a_cancelled_conversion_costs_no_cuts(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "user"))
+    image = sn.Image(data=pictures(1, 1, (40, 40))[0, 0].numpy(), axes="yx")
+    how = PredictSettings(engine="openvino", device="cpu", threads=1)
+    job, right = predict(checkpoint, image, how), convert.cut_model
+
+    def cancelled(*given):
+        job.cancel()
+        return right(*given)
+
+    monkeypatch.setattr(convert, "cut_model", cancelled)
+    with pytest.raises(Cancelled):
+        run(job)
+    monkeypatch.setattr(convert, "cut_model", right)
+    assert engine_of(checkpoint)._cut is not None

@@ -16,6 +16,7 @@ from support.networks import Milesial, calibrate, pictures, save_as
 import napari_segnet as sn
 from napari_segnet import cache
 from napari_segnet.engines import kind_for
+from napari_segnet.engines.turns import turn
 from napari_segnet.errors import Cancelled, EngineError, SettingsError
 from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import run
@@ -107,6 +108,37 @@ def test_a_network_that_answers_otherwise_is_refused(checkpoint, own_cache, monk
     with pytest.raises(SettingsError, match="the converted network has another output than torch"):
         kind_for(checkpoint, "openvino").load(checkpoint, "cpu")
     assert kept_network(checkpoint).model is None
+
+
+def test_a_cancelled_conversion_refuses_nothing(checkpoint, own_cache, monkeypatch):
+    image = sn.Image(data=pictures(1, 1, (40, 40))[0, 0].numpy(), axes="yx")
+    how = PredictSettings(engine="openvino", device="cpu", threads=1)
+    job, right = predict(checkpoint, image, how), convert._proven
+
+    def cancelled(*given):
+        job.cancel()
+        return right(*given)
+
+    monkeypatch.setattr(convert, "_proven", cancelled)
+    with pytest.raises(Cancelled):
+        run(job)
+    assert kept_network(checkpoint).refusal is None
+    monkeypatch.setattr(convert, "_proven", right)
+    assert run(predict(checkpoint, image, how)).origin.engine["name"] == "openvino"
+
+
+def test_who_is_cancelled_while_it_waits_to_load_does_not_distrust_it(checkpoint, own_cache):
+    convert.converted(checkpoint)
+    cache.networks.clear()
+    faster = {"agrees": True, "faster": True}
+    kept_network(checkpoint).choose(1, faster)
+    image = sn.Image(data=pictures(1, 1, (40, 40))[0, 0].numpy(), axes="yx")
+    job = predict(checkpoint, image, PredictSettings(device="cpu", threads=1))
+    with turn("cpu"):
+        threading.Timer(0.5, job.cancel).start()
+        with pytest.raises(Cancelled):
+            run(job)
+    assert kept_network(checkpoint).choice(1) == faster
 
 
 def test_a_cancelled_tile_ends_at_once_and_leaves_nothing_behind(checkpoint):

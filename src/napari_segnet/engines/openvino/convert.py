@@ -17,7 +17,7 @@ from napari_segnet.engines.openvino.device import compiled, is_out_of_memory
 from napari_segnet.engines.openvino.store import KeptNetwork, kept_network
 from napari_segnet.engines.torch.dry import activated
 from napari_segnet.engines.torch.weights import load
-from napari_segnet.errors import EngineError, Remedy, SettingsError
+from napari_segnet.errors import Cancelled, EngineError, Remedy, SettingsError
 from napari_segnet.families import MapFamily
 from napari_segnet.graph.build import InWindows
 from napari_segnet.recognition import family_of
@@ -85,6 +85,8 @@ def _convert(checkpoint: Checkpoint, kept: KeptNetwork) -> None:
     try:
         model = _model(checkpoint)
         wrong = "" if isinstance(model, str) else _proven(checkpoint, model)
+    except Cancelled:
+        raise  # it tells nothing of the network
     except Exception as error:
         # Whatever an operation that it does not know raises, out of two libraries.
         if is_out_of_memory(error):
@@ -168,6 +170,8 @@ def _cut(checkpoint: Checkpoint) -> Any:
             said = np.array(request.infer([shown, np.array(cuts.bounds)])[0])
             if differs(_part(said, cuts.keep), _part(network.maps(given), keep)) > 1:
                 return None
+    except Cancelled:
+        raise
     except Exception as error:
         # As above; without it whole tiles are answered.
         if is_out_of_memory(error):

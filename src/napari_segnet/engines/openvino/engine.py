@@ -8,7 +8,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -64,7 +63,7 @@ def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Open
     if kept is None:
         try:
             kept = _compiled(checkpoint, best, taken)
-        except SegnetError:
+        except (SegnetError, Cancelled):
             raise
         except Exception as error:  # of OpenVINO, in any of its parts
             if not is_out_of_memory(error):
@@ -95,7 +94,8 @@ def _compiled(checkpoint: Checkpoint, device: str, threads: int) -> OpenVinoEngi
         program = _Program(core().read_model(home.model), device, threads)
     cut = None
     if home.cut is not None and (graph := graph_of(checkpoint)) is not None:
-        cut = _Cut(graph, home.cut, device, threads)
+        # Read now: another program may remove the files before a part is asked for.
+        cut = _Cut(graph, core().read_model(home.cut), device, threads)
     return OpenVinoEngine(checkpoint, program, device, cut=cut)
 
 
@@ -192,24 +192,25 @@ class _Cut:
     ----------
     graph : Graph
         The network.
-    path : Path
-        Its file.
+    model : openvino.Model
+        As it was read; its weights stay in their file.
     device, threads : str and int
         What it is compiled for.
     """
 
-    def __init__(self, graph: Graph, path: Path, device: str, threads: int) -> None:
-        self._graph, self._path = graph, path
-        self._device, self._threads = device, threads
+    def __init__(self, graph: Graph, model: Any, device: str, threads: int) -> None:
+        self._graph = graph
+        self._make = functools.partial(_Program, model, device, threads)
         self._known: dict[tuple[tuple[int, ...], str], Cuts | None] = {}
         self.program: _Program | None = None
+        self._lock = threading.Lock()
 
     def compiled(self) -> _Program:
-        """Return what runs it; with its turn held."""
-        if self.program is None:
-            model = core().read_model(self._path)
-            self.program = _Program(model, self._device, self._threads)
-        return self.program
+        """Return what runs it; with its turn held, which others may share."""
+        with self._lock:
+            if self.program is None:
+                self.program = self._make()
+            return self.program
 
     def at(self, lengths: tuple[int, ...], keep: tuple[slice, ...]) -> Cuts | None:
         """Return where it is cut; None where little of a tile is left out, or it cannot be."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 
 from napari_segnet.half import halved, widened
@@ -30,3 +32,16 @@ def test_every_number_comes_back_as_numpy_has_it():
     assert np.array_equal(widened(turned), turned.astype(np.float32), equal_nan=True)
     assert widened(right) is right
     assert widened(np.zeros((0, 4), np.float16)).shape == (0, 4)
+    single = widened(np.full((), 3, np.float16))
+    assert single.shape == () and single == 3
+
+
+def test_of_a_large_array_little_more_is_taken_than_the_result():
+    large = np.tile(np.arange(2**16, dtype=np.uint16).view(np.float16), (33, 1))[:, :-1]
+    widened(large[:1])
+    tracemalloc.start()
+    wide = widened(large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * wide.nbytes
+    assert np.array_equal(wide, large.astype(np.float32), equal_nan=True)

@@ -26,6 +26,9 @@ __all__ = ["KeptRun", "UnitBlocks", "begun_by", "engine_of", "kept_run"]
 
 VERSIONS = ("napari-segnet", "torch", "numpy")
 """Other versions may answer with other last digits."""
+ORDER = 2
+"""Raised where tiles are answered in another order though no version of a package changed: they are
+kept by their number."""
 FREE = ("device", "threads", "maps", "multiscale")
 """Settings that do not decide what a tile says; the device that was chosen is recorded itself. Of
 several scales only the tiles of the usual one are kept."""
@@ -237,7 +240,7 @@ def _identity(plan: InferencePlan, engine: Engine) -> dict[str, Any]:
                   _pixels(image)],
         "setting": [settings, facts, keep, str(plan.first)],  # the order of tiles, too
         "device": [engine.name, engine.device.partition(":")[0]],
-        "version": {name: version(name) for name in VERSIONS},
+        "version": {**{name: version(name) for name in VERSIONS}, "order of tiles": ORDER},
     }  # fmt: skip
 
 

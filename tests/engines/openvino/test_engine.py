@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -207,6 +209,30 @@ def test_a_store_that_takes_nothing_is_said_and_torch_answers(
     assert kept_network(checkpoint).model is None
     made = run(predict(checkpoint, image, PredictSettings(engine="openvino")))
     assert made.origin.engine["name"] == "openvino"
+
+
+NOTHING_TOLD = """
+import sys
+from pathlib import Path
+import napari_segnet as sn
+import numpy as np
+image = sn.Image(data=np.zeros((64, 64), np.uint8), axes="yx")
+how = sn.PredictSettings(engine="openvino", device="cpu", threads=1)
+made = sn.run(sn.predict(sn.identify(sys.argv[1]), image, how))
+assert made.origin.engine["name"] == "openvino"
+assert sys.modules["openvino_telemetry"] is None
+assert "openvino.tools.ovc.telemetry_stub" in sys.modules, "OpenVINO knows another way"
+assert not (Path.home() / "intel").exists(), "what OpenVINO keeps of those that it tells of"
+"""
+
+
+@pytest.mark.subprocess
+def test_nobody_is_told_of_a_conversion(checkpoint, tmp_path):
+    """Unless they opt out, OpenVINO sends events of its users."""
+    told = {name: str(tmp_path) for name in ("HOME", "USERPROFILE", "NAPARI_SEGNET_DATA")}
+    command = [sys.executable, "-c", NOTHING_TOLD, str(checkpoint.path)]
+    done = subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.subprocess

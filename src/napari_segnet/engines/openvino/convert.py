@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint, Size
 from napari_segnet.engines.openvino.cut import cut_model, tried_cuts
-from napari_segnet.engines.openvino.device import compiled, is_out_of_memory
+from napari_segnet.engines.openvino.device import compiled, imported, is_out_of_memory
 from napari_segnet.engines.openvino.store import KeptNetwork, kept_network
 from napari_segnet.engines.torch.dry import activated
 from napari_segnet.engines.torch.weights import load
@@ -80,7 +80,7 @@ def differs(theirs: npt.NDArray[np.float32], ours: npt.NDArray[np.float32]) -> f
 
 def _convert(checkpoint: Checkpoint, kept: KeptNetwork) -> None:
     """Convert and compare, and keep the network or why there is none."""
-    import openvino
+    openvino = imported()
 
     try:
         model = _model(checkpoint)
@@ -114,7 +114,7 @@ def _convert(checkpoint: Checkpoint, kept: KeptNetwork) -> None:
 
 def _model(checkpoint: Checkpoint) -> Any:
     """Return the network for any batch and size, or why there is none."""
-    import openvino
+    openvino = imported()
     import torch
 
     network, found = load(checkpoint, "cpu"), family_of(checkpoint)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.openvino.device import imported
 from napari_segnet.engines.torch.dry import activated
 from napari_segnet.families import GraphFamily
 from napari_segnet.graph import Cuts, Graph, cut_edges, cuts_for
@@ -47,7 +48,7 @@ def cut_model(checkpoint: Checkpoint, state: Mapping[str, torch.Tensor]) -> Any:
         Its second input is ``(edge, axis, 2)`` int64: ``Cuts.bounds``. None if there is nothing
         to show it, or to cut.
     """
-    import openvino
+    openvino = imported()
 
     graph = graph_of(checkpoint)
     shown = next(tried_cuts(checkpoint), None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import sys
 from typing import Any
 
 import psutil
 
-__all__ = ["compiled", "core", "devices", "is_out_of_memory", "plain_threads"]
+__all__ = ["compiled", "core", "devices", "imported", "is_out_of_memory", "plain_threads"]
 
 OUT_OF_MEMORY = (
     *("out of memory", "bad_alloc", "bad allocation", "not enough memory", "alloc_failed"),
@@ -17,12 +19,21 @@ OUT_OF_MEMORY = (
 """Parts of the messages of OpenVINO, oneDNN and OpenCL, in small letters."""
 
 
+def imported() -> Any:
+    """Import OpenVINO without what tells its makers of its use.
+
+    Unless the user has opted out, importing it and each conversion send events to a server. Where
+    the package for that cannot be imported, OpenVINO has a stub in its place that sends nothing.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)
+    return importlib.import_module("openvino")
+
+
 @functools.cache
 def core() -> Any:
     """Return OpenVINO's registry of devices; one for the process, as it is meant."""
-    import openvino
-
-    return openvino.Core()
+    return imported().Core()
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from napari_segnet.card import AVERAGES, averaging_times
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import best_device
-from napari_segnet.errors import ImageError, MismatchError, SettingsError
+from napari_segnet.errors import ImageError, MismatchError, SegnetError, SettingsError
 from napari_segnet.find import find_settings
 from napari_segnet.image import Image
 from napari_segnet.plan import PredictSettings
@@ -203,8 +203,8 @@ class _Tries:
             check_cancelled()
             try:
                 held = yield from self._scored(network, how)
-            except MismatchError:
-                continue  # images that it cannot be shown
+            except SegnetError:
+                continue  # it costs nothing of what was found
             own = {*held.own, *than.held.own}
             way, usual = TriedWay(changes={}, held=held.without(own)), than.held.without(own)
             comparison = way.held.compared_to(usual, 1 - (1 - wanted) / len(others))

@@ -262,8 +262,8 @@ class OpenVinoEngine:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the weights, as they are laid out for the device."""
-        return 4 * self.checkpoint.parameters
+        """Bytes of the weights, as they are laid out for the device; once more where it is cut."""
+        return 4 * self.checkpoint.parameters * (1 if self._cut is None else 2)
 
     def with_threads(self, threads: int) -> OpenVinoEngine:
         """Return the same network under the number of threads that was asked for."""

@@ -2,9 +2,8 @@
 
 Each has a folder in the user's cache: ``network.xml`` and ``network.bin`` as OpenVINO writes them,
 ``cut.xml`` and ``cut.bin`` where it can be cut for a part of its answer, or ``refused.txt`` where
-it cannot be converted; ``sums.json`` tells whether they
-are as they were written, ``choice-N.json`` for N threads whether it is faster than torch and
-agrees with it.
+it cannot be converted; ``sums.json`` tells whether they are as they were written,
+``choice-N.json`` for N threads whether it is faster than torch and agrees with it.
 """
 
 from __future__ import annotations

@@ -173,6 +173,8 @@ NOT_DONE = {
     "binarize": (step("binarize", threshold=3.0), "'binarize'"),
     "whole numbers": (step("ensure_dtype", dtype="uint8"), "ensure_dtype to uint8"),
     "one axis": (step("zero_mean_unit_variance", axes=["x"]), "measures along x alone"),
+    "axes that are none": (step("zero_mean_unit_variance", axes=[{"y": 1}, "x"]), "the axes "),
+    "a number of axes": (step("scale_range", axes=2), "the axes 2 of a step"),
     "inverted": (step("scale_linear", gain=-1.0, offset=1.0), "turns dark and bright round"),
     "other tensor": (step("scale_range", reference_tensor="mask"), "measures another tensor"),
     "percentile clip": (step("clip", min_percentile=1.0, max=3.0), "clip takes percentiles"),

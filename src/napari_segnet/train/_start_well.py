@@ -32,7 +32,7 @@ from napari_segnet.plan.input import (
     stands_mirrors,
     stands_scales,
 )
-from napari_segnet.progress import Progress, check_cancelled, job, run
+from napari_segnet.progress import Progress, changed_reports, check_cancelled, job, run
 from napari_segnet.readers import open_image
 from napari_segnet.recognition import identify
 from napari_segnet.train._begin import advised, as_run
@@ -175,16 +175,12 @@ class _Tries:
     def _scored(
         self, network: Checkpoint, how: PredictSettings
     ) -> Generator[Progress, None, HeldOut]:
+        def change(report: Progress) -> Progress:
+            first = report.what == "note" and not self.found
+            return report if first else Progress(what="way", done=len(self.found))
+
         steps = score_held_out(network, self._dataset, how)
-        while True:
-            try:
-                report = next(steps)
-            except StopIteration as stop:
-                held: HeldOut = stop.value
-                return held
-            if report.what == "note" and not self.found:
-                yield report
-            yield Progress(what="way", done=len(self.found))
+        return (yield from changed_reports(steps, change))
 
     def best_of(
         self, others: Sequence[Checkpoint], than: TriedWay, wanted: float

@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
-from support.networks import Jvanvugt, Milesial, calibrate, pictures, save_as
+from support.engines import small_network
+from support.networks import Jvanvugt, pictures
 
 import napari_segnet as sn
-from napari_segnet import cache
 from napari_segnet.engines import kind_for
 from napari_segnet.engines.turns import small_at_once
 from napari_segnet.errors import Cancelled
@@ -25,24 +25,6 @@ from napari_segnet.engines.openvino import engine as engine_module
 from napari_segnet.engines.openvino.store import kept_network
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept():
-    yield
-    cache.networks.clear()
-    cache.rungs.clear()
-
-
-def network(folder, ndim=2, module=None):
-    module = module or Milesial(channels=1, width=3, depth=2, ndim=ndim)
-    module = calibrate(module, images=pictures(2, 1, (32,) * ndim))
-    return sn.identify(save_as(module, folder / "network.pth", "bare"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return network(tmp_path_factory.mktemp("net"))
-
-
 def engine_of(checkpoint):
     return kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 1)
 
@@ -51,7 +33,7 @@ def engine_of(checkpoint):
 def test_a_part_is_what_the_whole_answer_says_there(tmp_path, kind):
     ndim = 3 if kind == "volume" else 2
     valid = Jvanvugt(channels=1, classes=3, depth=2, width=4) if kind == "valid" else None
-    engine = engine_of(network(tmp_path, ndim, valid))
+    engine = engine_of(small_network(tmp_path, ndim, valid))
     shape = (24, 40, 32)[-ndim:]
     batch = pictures(2, 1, shape, seed=3).numpy()
     whole = engine.maps(batch)

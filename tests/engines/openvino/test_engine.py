@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.engines import small_network
 from support.hostile.disk import Refusing
-from support.networks import Milesial, calibrate, pictures, save_as
+from support.networks import pictures
 
 import napari_segnet as sn
 from napari_segnet import cache
@@ -33,35 +34,16 @@ from napari_segnet.engines.openvino.store import kept_network
 from napari_segnet.engines.openvino.trial import measure
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept():
-    yield
-    cache.networks.clear()
-    cache.rungs.clear()
-
-
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """An empty folder of converted networks; else the tests share those of the session."""
     monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "user"))
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return network(tmp_path_factory.mktemp("net"))
-
-
-def network(folder, ndim=2, **how):
-    edge = (32,) * ndim
-    module = Milesial(channels=1, width=3, depth=2, ndim=ndim, **how)
-    module = calibrate(module, images=pictures(2, 1, edge))
-    return sn.identify(save_as(module, folder / "network.pth", "bare"))
-
-
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_it_agrees_with_torch_over_tiles(request, tmp_path, ndim):
     flat = ndim == 2
-    checkpoint = request.getfixturevalue("checkpoint") if flat else network(tmp_path, ndim)
+    checkpoint = request.getfixturevalue("checkpoint") if flat else small_network(tmp_path, ndim)
     shape = (150, 130) if ndim == 2 else (40, 50, 44)
     image = sn.Image(data=pictures(1, 1, shape, seed=3)[0, 0].numpy(), axes="zyx"[-ndim:])
     tiles = {"tile_px": (64,)} if ndim == 2 else {"tile_px": (24,)}
@@ -86,7 +68,7 @@ def test_a_network_is_converted_once(checkpoint, monkeypatch):
 
 
 def test_outputs_of_one_activation_are_activated_where_they_are_made(tmp_path):
-    checkpoint = network(tmp_path, classes=3)
+    checkpoint = small_network(tmp_path, classes=3)
     (output,) = checkpoint.outputs
     parts = (replace(output, channels=1, activation="sigmoid"),) * 3
     made = convert._model(replace(checkpoint, outputs=parts)).get_ordered_ops()
@@ -95,7 +77,7 @@ def test_outputs_of_one_activation_are_activated_where_they_are_made(tmp_path):
 
 
 def test_a_network_that_looks_where_a_tile_lies_stays_with_torch(tmp_path):
-    checkpoint = network(tmp_path, bilinear=True)
+    checkpoint = small_network(tmp_path, bilinear=True)
     with pytest.raises(
         SettingsError, match=r"output depends on the position of a tile.*engine=torch"
     ):

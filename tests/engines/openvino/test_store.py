@@ -10,10 +10,9 @@ import os
 import numpy as np
 import pytest
 from support.hostile.disk import Disk, calls_of
-from support.networks import Milesial, calibrate, pictures, save_as
+from support.networks import pictures
 
-import napari_segnet as sn
-from napari_segnet import cache, engines
+from napari_segnet import engines
 from napari_segnet.checkpoint import Size
 from napari_segnet.engines import kind_for, learn, named_engine
 from napari_segnet.engines.openvino import OpenVinoKind, store
@@ -38,14 +37,6 @@ FIND = importlib.util.find_spec
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "user"))
-    yield
-    cache.networks.clear()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    module = calibrate(Milesial(channels=1, width=3, depth=2), images=pictures(2, 1, (32, 32)))
-    return sn.identify(save_as(module, tmp_path_factory.mktemp("net") / "network.pth", "bare"))
 
 
 def installed(monkeypatch, there):

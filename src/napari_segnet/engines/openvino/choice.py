@@ -2,7 +2,7 @@
 
 The first run is torch. Beside it, in a process of lowest priority, the network is converted, and
 both engines answer a tile of that run in turns; what comes of it is kept beside the network. Other
-programs disturb that, so torch has to be the faster one in ``TRIALS`` runs until it stays.
+programs disturb that, so torch is kept for good only after it was the faster one ``TRIALS`` times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ SAME_PIXELS = 0.9999
 """Of the pixels, that are of one class for both engines."""
 
 TRIALS = 3
-"""So often the engines are measured, in as many programs, while OpenVINO is not the faster one."""
+"""The engines are measured at most so many times, once per process, until OpenVINO is the faster
+one."""
 
 _begun: dict[tuple[str, int], subprocess.Popen[bytes] | None] = {}
 """Trials of this process: none is begun twice, however it ends. Their processes are held, since

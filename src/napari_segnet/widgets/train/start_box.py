@@ -28,7 +28,8 @@ __all__ = ["StartBox"]
 ASK = "Try settings on my corrected images"
 WHY = (
     "Dark objects, another size or another brightness need no training, only settings. This runs "
-    "the network on your corrected images with about ten settings, in about a minute."
+    "the network on your corrected images with about ten settings, and the other built-in "
+    "networks, in about a minute."
 )
 SHOWN = 6
 """Ways in the table, the best first."""

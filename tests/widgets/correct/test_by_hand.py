@@ -133,8 +133,18 @@ def test_merge_split_undo_redo_and_lasso(desk):
     assert desk.viewer.scene.camera.center != center, "the mouse moves the image again"
 
 
-def test_two_clicks_merge_and_clicks_split(desk):
-    user = desk.user
+@pytest.fixture
+def slow_double_click():
+    """Any two presses at one place are a double click."""
+    before = QApplication.doubleClickInterval()
+    QApplication.setDoubleClickInterval(20_000)
+    yield
+    QApplication.setDoubleClickInterval(before)
+
+
+def test_two_clicks_merge_and_clicks_split(desk, slow_double_click):
+    """Formerly the second click at a place was lost if it was quick, and napari zoomed in."""
+    user, zoom = desk.user, desk.viewer.scene.camera.zoom
     desk.press("merge")
     user.click(desk.canvas, desk.at(30, 60))
     until(lambda: "object 5" in desk.dock.edit.hint.text(), SOON_S)
@@ -145,8 +155,28 @@ def test_two_clicks_merge_and_clicks_split(desk):
     user.click(desk.canvas, desk.at(30, 60))
     user.key("Return")
     desk.soon({5, 7, 9, 10})
+    assert desk.viewer.scene.camera.zoom == zoom
     user.key("ctrl+z", "ctrl+z")
     desk.soon({3, 5, 7, 9})
+
+
+def test_a_double_click_is_one_click_unless_the_mouse_moves_on(desk, slow_double_click):
+    user, zoom = desk.user, desk.viewer.scene.camera.zoom
+    desk.press("parts")
+    user.click(desk.canvas, desk.at(30, 20))
+    user.click(desk.canvas, desk.at(30, 20))
+    assert len(desk.dock.edit.tool._clicks) == 1
+    user.key("Escape")
+    desk.press("merge")
+    user.click(desk.canvas, desk.at(30, 20))
+    desk.drag((30, 20), (30, 60))
+    desk.soon({3, 7, 9})
+    assert desk.viewer.scene.camera.zoom == zoom
+    user.key("Escape")
+    until(lambda: desk.dock.edit.tool.act is None, SOON_S)
+    user.click(desk.canvas, desk.at(60, 60))
+    user.click(desk.canvas, desk.at(60, 60))
+    until(lambda: desk.viewer.scene.camera.zoom > zoom, SOON_S)
 
 
 def test_a_new_object_is_drawn_and_redrawn(desk):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_segnet.widgets.correct.edit_tools import Act, Points
 from napari_segnet.widgets.correct.stroke_overlay import Place, Sketch
 from napari_segnet.widgets.layers.private import canvas_of
+from napari_segnet.widgets.qt.presses import CLICK_PX, Presses
 
 if TYPE_CHECKING:
     import napari.components
@@ -40,6 +41,7 @@ class Tool(QObject):
         self.act: Act | None = None
         self.layer: napari.layers.Labels | None = None
         self._sketch: Sketch | None = None
+        self._presses: Presses | None = None
         self._clicks: list[Points] = []
         self._keys: dict[str, Any] = {}
 
@@ -61,6 +63,7 @@ class Tool(QObject):
         canvas = canvas_of(self._viewer)
         if canvas is not None:
             self._sketch = Sketch(canvas, self._viewer)
+            self._presses = Presses(canvas)
 
     def put_away(self) -> None:
         """End it; what was not complete is forgotten."""
@@ -82,6 +85,9 @@ class Tool(QObject):
         if self._sketch is not None:
             self._sketch.leave()
             self._sketch = None
+        if self._presses is not None:
+            self._presses.leave()
+            self._presses = None
         self.ended.emit()
 
     def complete(self) -> None:
@@ -119,13 +125,21 @@ class Tool(QObject):
         if self.act is not act:  # put away while the button was down
             return
         points.append(_data_point(layer, event))  # a fast hand is seen moving only now and then
+        places.append(_place(event))
         if self._sketch is not None:
             self._sketch.draw([], closed=False)
+        if self._is_repeated(places):
+            return
         if act.drawn == "clicks":
             self._clicks.append(points[0][np.newaxis])
             self.mark(places[0])
             return
         self.drawn.emit(np.stack(points))
+
+    def _is_repeated(self, places: Sequence[Place]) -> bool:
+        """Tell the second half of a double click from a click or a stroke of its own."""
+        away = np.abs(np.subtract(places, places[0])).max()
+        return self._presses is not None and self._presses.repeated and bool(away < CLICK_PX)
 
     # ---- Ends ----
 

@@ -11,14 +11,14 @@ from qtpy.QtCore import QObject, QRect, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QApplication, QRubberBand, QWidget
 
+from napari_segnet.widgets.layers.private import canvas_of
+from napari_segnet.widgets.qt.presses import CLICK_PX, Presses
+
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
 __all__ = ["PromptTool"]
-
-CLICK_PX = 4
-"""A drag that ends so near to its begin, on the screen, is a click."""
 
 
 class PromptTool(QObject):
@@ -42,6 +42,7 @@ class PromptTool(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layer: napari.layers.Labels | None = None
+        self._presses: Presses | None = None
 
     @property
     def layer(self) -> napari.layers.Labels | None:
@@ -61,6 +62,7 @@ class PromptTool(QObject):
         self._viewer.layers.selection.events.active.connect(self._left)
         self._viewer.layers.events.removed.connect(self._left)
         self._layer = layer
+        self._presses = Presses(canvas_of(self._viewer))
 
     def end(self) -> None:
         """Switch it off."""
@@ -72,6 +74,9 @@ class PromptTool(QObject):
         layer.events.mode.disconnect(self._left)
         layer.mouse_drag_callbacks.remove(self._dragged)
         layer.mouse_pan = str(layer.mode) == "pan_zoom"
+        if self._presses is not None:
+            self._presses.leave()
+            self._presses = None
 
     def _left(self, event: object = None) -> None:
         if self._layer is None:
@@ -95,7 +100,8 @@ class PromptTool(QObject):
             yield
         end = np.array(event.position, dtype=float)
         if band.hide() < CLICK_PX and self._screen_px(start, end) < CLICK_PX:
-            self.clicked.emit(start)
+            if self._presses is None or not self._presses.repeated:
+                self.clicked.emit(start)
         else:
             self.boxed.emit(_corners(start, end, displayed))
 

@@ -7,6 +7,7 @@ import csv
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from support.teaching import objects
 
 KEYS = {
@@ -64,6 +65,30 @@ def test_what_lies_beside_labels_is_no_label_file(run, folders):
     for name in ("README.md", "index.csv", ".DS_Store", "Thumbs.db"):
         (folders[1] / name).write_text("not labels")
     assert run("evaluate", *folders, "--json").code == 0
+
+
+@pytest.mark.parametrize("of_truth", ["{}.tif", "{}_masks.tif"])
+def test_exports_beside_labels_are_no_labels(run, folders, of_truth):
+    """Formerly each was named as not judged, for want of a truth."""
+    ours, theirs = folders
+    for path in list(ours.glob("*.labels.tif")):
+        stem = path.name.removesuffix(".labels.tif")
+        tifffile.imwrite(ours / f"{stem}_masks.tif", np.zeros((50, 60), np.uint16))
+        Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(ours / f"{stem}.outlines.png")
+        (theirs / f"{stem}.tif").rename(theirs / of_truth.format(stem))
+    done = run("evaluate", *folders, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert [image["name"] for image in done.json["images"]] == ["a", "b", "c"]
+    assert done.json["n_pred"] == done.json["n_true"] - 1
+
+
+def test_masks_alone_are_labels(run, folders):
+    ours, _truth = folders
+    for path in list(ours.glob("*.labels.tif")):
+        path.rename(ours / path.name.replace(".labels", "_masks"))
+    done = run("evaluate", *folders, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["n_pred"] == done.json["n_true"] - 1
 
 
 def test_ome_names_pair_with_what_segment_writes_of_them(run, folders):

@@ -673,6 +673,15 @@ def test_what_to_do_where_nothing_is_found_is_said(run, tmp_path):
     assert "Perhaps" not in run(*words, "--overwrite", "--set", "invert=yes").err
 
 
+def test_a_note_of_many_images_is_said_with_the_first_and_counted_at_the_end(run, tmp_path):
+    for name in "abc":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((64, 64), np.uint8))
+    done = run("segment", tmp_path, "-o", tmp_path / "out", "--json")
+    lines = [line for line in done.err.splitlines() if "Nothing was found." in line]
+    text = lines[0].removeprefix("  note: ")
+    assert lines == [f"  note: {text}", f"note of 3 images: {text}"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file names of bytes")
 def test_file_names_that_are_no_text(run, shop, tmp_path):
     image = tmp_path / os.fsdecode(b"caf\xe9 \xff.tif")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +31,17 @@ class Show:
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
         self._lock = threading.Lock()
+        self._notes: Counter[str] = Counter()
         self.failed: list[tuple[Path, str]] = []
 
     def done(self, bar: Bar, done: Done) -> None:
-        """Say what was made of an image."""
+        """Say what was made of an image; a note that was said of another one is counted."""
         with self._lock:
             bar.end(done.words)
             for note in done.notes:
-                print(f"  note: {note}", file=sys.stderr)
+                self._notes[note] += 1
+                if self._notes[note] == 1:
+                    print(f"  note: {note}", file=sys.stderr)
             self._line(done.line)
 
     def failure(self, bar: Bar, path: Path, error: Exception) -> None:
@@ -58,6 +62,12 @@ class Show:
         for stem, mine in files.items():
             line = {"image": named(images[stem]), "files": [str(f) for f in mine], "kept": True}
             self._line(line)
+
+    def ended(self) -> None:
+        """Say of how many images a note holds, if it was said of one and holds for more."""
+        for note, count in self._notes.items():
+            if count > 1:
+                print(f"note of {count} images: {note}", file=sys.stderr)
 
     def _line(self, values: dict[str, Any]) -> None:
         if self._json:

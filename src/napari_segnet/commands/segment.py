@@ -152,6 +152,7 @@ class Segment:
                 args.jobs,
                 clustered=args.scheduler is not None,
             )
+        show.ended()
         if not args.json:
             good = len(plan.images) - len(show.failed)
             where = plan.zarr.folder if plan.zarr else plan.folder

@@ -24,8 +24,8 @@ __all__ = [
     "whole_numbers",
 ]
 
-MAPS = ".maps.tif"
-"""Beside the labels of an image, ``segment`` may write such a file."""
+LABELS = ".labels"
+"""What ``segment`` puts between the stem of an image and the ending of its labels."""
 
 
 def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
@@ -38,8 +38,8 @@ def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
     ----------
     predicted, truth : Path
         Two files, which make one pair whatever they are called, or two folders. Of a
-        folder, files that begin with a dot, ``*.maps.tif`` and what is no picture are left
-        out, and if two files share a stem, the one with ``.labels`` counts.
+        folder, files that begin with a dot, what ``segment`` writes beside labels, and what is
+        no picture are left out, and if two files share a stem, the one with ``.labels`` counts.
 
     Returns
     -------
@@ -194,15 +194,14 @@ def whole_numbers(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 def _stem(path: Path) -> str:
     from napari_segnet.readers import image_stem, one_spelling
 
-    return one_spelling(image_stem(path)).removesuffix(".labels")
+    return one_spelling(image_stem(path)).removesuffix(LABELS)
 
 
 def _by_stem(folder: Path, failed: dict[str, str]) -> dict[str, Path]:
     """Return the file of each stem; a stem with several is put among what failed."""
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and not _is_beside(path):
-            files.setdefault(_stem(path), []).append(path)
+    for path in _pictures(folder):
+        files.setdefault(_stem(path), []).append(path)
     if not files:
         raise MismatchError(f"There are no label files in the folder {folder}.")
     chosen = {stem: _chosen(paths) for stem, paths in files.items()}
@@ -238,19 +237,30 @@ def _named_alike(
     return new
 
 
-def _is_beside(path: Path) -> bool:
-    """Tell if a file lies beside labels: tables, notes, and what else ``segment`` writes."""
-    from napari_segnet.readers import ends_as_image
+def _pictures(folder: Path) -> list[Path]:
+    """Return what may be labels, sorted: pictures that ``segment`` has not written beside some."""
+    from napari_segnet.readers import ends_as_image, image_stem, one_spelling
+    from napari_segnet.writers import WRITERS
 
-    opens = ends_as_image(path) or path.suffix.lower() in LABEL_ENDINGS
-    return not opens or path.name.lower().endswith(MAPS)
+    shown = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    beside = tuple(each.ending for each in WRITERS if not each.ending.startswith(LABELS))
+    stems = {_stem(path) for path in shown if image_stem(path).endswith(LABELS)}
+    exported = {f"{stem}{ending}" for stem in stems for ending in beside}
+    return [
+        path
+        for path in shown
+        if (ends_as_image(path) or path.suffix.lower() in LABEL_ENDINGS)
+        and not path.name.lower().endswith(".maps.tif")
+        and one_spelling(path.name) not in exported
+        and path.is_file()
+    ]
 
 
 def _chosen(paths: list[Path]) -> list[Path]:
     """Return those that are named as labels, or all where none is."""
     from napari_segnet.readers import image_stem
 
-    return [path for path in paths if image_stem(path).endswith(".labels")] or paths
+    return [path for path in paths if image_stem(path).endswith(LABELS)] or paths
 
 
 def _unpaired(stems: Iterable[str], here: Path, there: Path) -> str:

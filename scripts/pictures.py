@@ -685,6 +685,19 @@ def train_window() -> Image.Image:
 
 
 @picture
+def train_start() -> Image.Image:
+    """Settings and another network are offered before a training on dark objects."""
+    with stage(size_px=(1240, 900)) as on:
+        dock = teaching(on, dark=True)
+        dock.choose_weights("nuclei")
+        on.wait(lambda: dock.run_box.button.isEnabled())
+        dock.begin_well.ask.click()
+        on.wait(lambda: not dock.begin_well.runner.busy)
+        on.pause(0.3)
+        return on.part(dock.begin_well)
+
+
+@picture
 def train_examples() -> Image.Image:
     """What is learned from, as the training changes it."""
     from napari_segnet.widgets.train.examples_window import ExamplesWindow

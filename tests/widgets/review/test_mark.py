@@ -9,7 +9,7 @@ from support import hand
 from support.hand import until
 
 from napari_segnet.widgets.layers.private import canvas_of
-from napari_segnet.widgets.review.mark import AWAY_PX
+from napari_segnet.widgets.review.mark import AWAY_PX, ObjectMark
 from napari_segnet.widgets.review.panel import ReviewPanel
 
 SOON_S = 30
@@ -135,3 +135,13 @@ def test_the_mouse_goes_through_the_mark(viewer, panel):
     user.key("n")
     until(lambda: panel.model.label(panel.current()) != 5, SOON_S)
     until(lambda: is_around(viewer, panel), SOON_S)
+
+
+def test_a_panel_that_qt_has_deleted_is_no_error(viewer, panel):
+    """Formerly a canvas that changed its size just then ended the program."""
+    (mark,) = canvas_of(viewer).findChildren(ObjectMark)
+    viewer.window.remove_dock_widget(panel)
+    panel.deleteLater()
+    QCoreApplication.sendPostedEvents(panel, QEvent.Type.DeferredDelete)
+    mark.follow()
+    assert not mark.isVisible()

@@ -42,6 +42,14 @@ BUTTONS = {
     "redo": ("Redo mark", "⇧U", "Redo the last undone mark of the review"),
 }
 """Name of an act: its words, its key, and what it does."""
+ROWS = (
+    ("accept", "fix", "delete"),
+    ("previous", "next", "lock"),
+    ("undo", "redo"),
+    ("region",),
+)
+PARTS = 6
+"""Columns of the grid: each row is divided evenly."""
 
 
 class ReviewForm(QWidget):
@@ -72,8 +80,7 @@ class ReviewForm(QWidget):
         self.bar.setObjectName("segnet_review_bar")
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
-        self.progress = QLabel()
-        self.progress.setObjectName("segnet_review_progress")
+        self.progress = named_label("segnet_review_progress")
         chosen = QHBoxLayout()
         chosen.addWidget(QLabel("according to"))
         chosen.addWidget(self.network, 1)
@@ -91,11 +98,14 @@ class ReviewForm(QWidget):
 
     def _button_grid(self) -> QGridLayout:
         grid, self.buttons = QGridLayout(), dict[str, QPushButton]()
-        for place, (name, (text, key, tip)) in enumerate(BUTTONS.items()):
-            label = f"{text}  ({key})" if key else text
-            button = named_button(label, f"segnet_review_{name}", tip)
-            self.buttons[name] = button
-            grid.addWidget(button, place // 3, place % 3)
+        for row, names in enumerate(ROWS):
+            span = PARTS // len(names)
+            for column, name in enumerate(names):
+                text, key, tip = BUTTONS[name]
+                label = f"{text} ({key})" if key else text
+                button = named_button(label, f"segnet_review_{name}", tip)
+                self.buttons[name] = button
+                grid.addWidget(button, row, column * span, 1, span)
         return grid
 
     def show_progress(self, why: str = "") -> None:

@@ -6,6 +6,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
@@ -70,6 +71,8 @@ class ObjectMark(QWidget):
     def follow(self, event: object = None) -> None:
         """Lie around the object, or nowhere if it is not on the plane that is shown."""
         panel = self._panel()
+        if panel is not None and not isalive(panel):  # type: ignore[no-untyped-call]
+            panel = None  # its Python object may outlive it
         marked = panel.marked() if panel is not None and panel.isVisible() else None
         place = self._place(*marked) if marked is not None else None
         if place is None:

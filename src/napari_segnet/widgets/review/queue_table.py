@@ -10,7 +10,7 @@ from napari_segnet.widgets.review.table import COLUMNS, MISSING, ItemsModel
 
 __all__ = ["QueueTable"]
 
-WIDTHS_PX = (56, 50, 46, 90, 48, 60)
+WIDTHS_PX = (56, 42, 42, 88, 46, 60)
 PADDING_PX = 12
 """Left and right of the widest word of a column."""
 

@@ -102,7 +102,7 @@ class ReviewForm(QWidget):
             span = PARTS // len(names)
             for column, name in enumerate(names):
                 text, key, tip = BUTTONS[name]
-                label = f"{text} ({key})" if key else text
+                label = f"{text}  ({key})" if key else text
                 button = named_button(label, f"segnet_review_{name}", tip)
                 self.buttons[name] = button
                 grid.addWidget(button, row, column * span, 1, span)

@@ -104,6 +104,11 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "skip": "attention to the skip connections alone",
         "onward": "skip connections taken before the attention",
     },
+    "gate_end": {
+        "none": "gates without a sigmoid",
+        "weights": "a sigmoid behind the map of each gate",
+        "product": "a sigmoid behind what a gate weighs",
+    },
     "recurrence": {
         "none": "each convolution runs once",
         "1": "each convolution runs once more",

@@ -1,9 +1,10 @@
-"""Attention gates that see the level below, and recurrent blocks of a copied version."""
+"""Gates that see the level below or weigh the decoder, and recurrent blocks of a copied version."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from support.bare_networks import settled
 from support.strangers import Recurrent
@@ -59,6 +60,82 @@ def test_a_gate_sees_the_level_below_that_of_its_skip_connection(tmp_path: Path)
     network = settled(Gated())
     torch.save(network.state_dict(), tmp_path / "net.pth")
     module = build(read_structure(open_weights(tmp_path / "net.pth")[0]).first(1)[0].graph).eval()
+    state = network.state_dict()
+    module.load_state_dict({name: state[name] for name in module.state_dict()})
+    x = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(module(x), network(x), atol=1e-5)
+
+
+def early(a: int, b: int, kernel: int = 3) -> tuple[nn.Module, ...]:
+    return nn.BatchNorm2d(a), nn.ReLU(), nn.Conv2d(a, b, kernel, padding=kernel // 2)
+
+
+class AnswerGate(nn.Module):
+    """Weighs what the decoder answers by that and by a pooled skip connection."""
+
+    def __init__(self, skip: int, below: int, end: str) -> None:
+        super().__init__()
+        self.end = end
+        self.conv_encoder = nn.Sequential(*early(skip, below), nn.MaxPool2d(2))
+        self.conv_decoder = nn.Sequential(*early(below, below))
+        self.conv_attn = nn.Sequential(*early(below, 1, 1))
+
+    def forward(self, skip: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        weight = self.conv_attn(self.conv_encoder(skip) + self.conv_decoder(x))
+        if self.end == "weights":
+            return x * torch.sigmoid(weight)
+        return torch.sigmoid(x * weight) if self.end == "product" else x * weight
+
+
+class Branched(nn.Module):
+    """Branches with norms that end in a convolution without a norm and an activation."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        for at in range(3):
+            layers = (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+            setattr(self, f"block{at}", nn.Sequential(*layers))
+        self.output = nn.Conv2d(3 * b, b, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answers = [getattr(self, f"block{at}")(x) for at in range(3)]
+        answer: torch.Tensor = self.output(torch.cat(answers, 1))
+        return answer
+
+
+class AnswerGated(nn.Module):
+    """A U-Net in which the decoder's answer is weighed before each step up."""
+
+    def __init__(self, end: str) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.bridge = block(3, 4), block(4, 8), Branched(8, 16)
+        self.attn1, self.dec1 = AnswerGate(8, 16, end), block(24, 8)
+        self.attn2, self.dec2 = AnswerGate(4, 8, end), block(12, 4)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def risen(x: torch.Tensor) -> torch.Tensor:
+            return functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+        one = self.enc1(x)
+        two = self.enc2(functional.max_pool2d(one, 2))
+        x = self.bridge(functional.max_pool2d(two, 2))
+        x = self.dec1(torch.cat([risen(self.attn1(two, x)), two], 1))
+        x = self.dec2(torch.cat([risen(self.attn2(one, x)), one], 1))
+        answer: torch.Tensor = self.head(x)
+        return answer
+
+
+@pytest.mark.parametrize("end", ["none", "weights", "product"])
+def test_a_gate_weighs_the_answer_of_the_decoder(tmp_path: Path, end: str) -> None:
+    network = settled(AnswerGated(end))
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    space = read_structure(open_weights(tmp_path / "net.pth")[0])
+    first = space.first(1)[0]
+    assert first.choices["gate_end"] == "none"
+    told = {**first.choices, "gate_end": end, "branch_dilation": "1,1,1"}
+    module = build(space.candidate(first.layout, told).graph).eval()
     state = network.state_dict()
     module.load_state_dict({name: state[name] for name in module.state_dict()})
     x = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))

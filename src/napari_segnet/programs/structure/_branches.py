@@ -14,7 +14,9 @@ from itertools import pairwise
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["doublings", "is_pooled", "rates_of", "side_by_side", "wide_branches"]
+__all__ = [
+    "doublings", "is_bare_end", "is_pooled", "rates_of", "side_by_side", "wide_branches",
+]  # fmt: skip
 
 FEWEST = 3
 """So many layers side by side are no coincidence; two are, where channels double."""
@@ -99,6 +101,13 @@ def is_pooled(part: Part, place: int) -> bool:
         if len(chain) == 1 and max(chain[0].kernel) == 1
     ]
     return len(pointwise) > 1 and place == len(part.branches) - 1 == pointwise[-1]
+
+
+def is_bare_end(part: Part) -> bool:
+    """Tell if branches with norms end in a convolution of a pixel without: it has no activation."""
+    last = part.units[-1]
+    bare = last.norm is None and last.slopes is None and max(last.kernel) == 1
+    return bare and any(unit.norm for chain in part.branches for unit in chain)
 
 
 def doublings(count: int) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from napari_segnet.graph import (
     Softmax,
 )
 from napari_segnet.programs.structure._blocks import inner_sums, is_even
-from napari_segnet.programs.structure._branches import is_pooled, wide_branches
+from napari_segnet.programs.structure._branches import is_bare_end, is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
     is_apart,
@@ -50,6 +50,7 @@ from napari_segnet.programs.structure._up_convolutions import up_convolution
 from napari_segnet.programs.structure._weighing import (
     before_joins,
     gated,
+    gated_answer,
     is_within,
     taken_answers,
     weighed,
@@ -165,7 +166,10 @@ class Drawing:
             self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())
             return x
         if step.join == "gate":
-            self.answers[step.skip] = gated(self, x, self.answers[step.skip], part, step.below)
+            skip, gate = self.answers[step.skip], part.gate
+            if gate is not None and gate.answer:
+                return gated_answer(self, x, skip, gate, step)
+            self.answers[step.skip] = gated(self, x, skip, part, step.below)
             return x
         if step.join != "none":
             skips = [self.answers[one] for one in (step.skip, *step.row)]
@@ -249,7 +253,8 @@ class Drawing:
             active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
-            if step.part in self.down or (end and residual and (self.early or not before)):
+            ends = residual and (self.early or not before)
+            if step.part in self.down or (end and (ends or is_bare_end(part))):
                 active = False
             x = self._summed(x, unit, active)
         inside = part.squeeze is not None and (residual and is_within(part))

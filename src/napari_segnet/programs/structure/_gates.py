@@ -4,6 +4,10 @@ Oktay et al. 2018, arXiv 1804.03999. One sees the decoder, one the skip connecti
 of their sum. Where the skip connection is seen by a kernel of two pixels, it is halved first, and
 the map is brought up; a fourth convolution may follow what is let through. A gate may have one
 norm, for the sum.
+
+In ResUNet++ (Jha et al. 2019, arXiv 1911.07067) the skip connection and the decoder's answer weigh
+that answer, before its step up: each layer begins with its norm, and what is seen of the skip
+connection is pooled.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._names import DECODER, role
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Gate", "gates_of", "norms_of_sums"]
@@ -30,6 +35,8 @@ class Gate:
         What the weighed skip connection goes through.
     norm : StoredLayer or None
         Of the sum.
+    answer : bool
+        Whether it weighs the answer of the decoder, and not the skip connection.
     """
 
     gating: Unit
@@ -37,6 +44,7 @@ class Gate:
     psi: Unit
     after: Unit | None = None
     norm: StoredLayer | None = None
+    answer: bool = False
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -47,6 +55,11 @@ class Gate:
     def halves(self) -> bool:
         """Whether the skip connection is halved before it meets the decoder."""
         return max(self.skip.kernel) == 2
+
+    @property
+    def sees_finer(self) -> bool:
+        """Whether the skip connection stands at the next finer level than the decoder."""
+        return self.answer or self.halves
 
 
 def norms_of_sums(layers: Sequence[StoredLayer]) -> Mapping[str, StoredLayer]:
@@ -78,7 +91,7 @@ def gates_of(left: list[Unit]) -> list[tuple[str, Gate]]:
         for count in (4, 3):  # a gate of three may stand in a module beside its fourth
             taken = [unit for _, gate in found for unit in gate.units]
             some = left[at : at + count]
-            if len(some) < count or any(max(u.kernel) > 2 or u in taken for u in some):
+            if len(some) < count or any(unit in taken for unit in some):
                 continue
             holder = _common(unit.layer.name for unit in some)
             inside = sum(unit.layer.name.startswith(f"{holder}.") for unit in left)
@@ -93,6 +106,9 @@ def gates_of(left: list[Unit]) -> list[tuple[str, Gate]]:
 
 def _gates(some: list[Unit]) -> Iterator[Gate]:
     """Yield the gate that three or four convolutions make: the fourth keeps the channels."""
+    if any(max(unit.kernel) > 2 for unit in some):
+        yield from _answer_gates(some)
+        return
     for after in (None,) if len(some) == 3 else (some[0], some[-1]):
         one, two, psi = (unit for unit in some if unit is not after)
         fits = psi.outputs(False) == 1 and psi.inputs(False) == one.outputs(False)
@@ -103,6 +119,18 @@ def _gates(some: list[Unit]) -> Iterator[Gate]:
         width = two.inputs(False)
         if after is None or after.inputs(False) == after.outputs(False) == width:
             yield Gate(gating=one, skip=two, psi=psi, after=after)
+
+
+def _answer_gates(some: list[Unit]) -> Iterator[Gate]:
+    """Yield the gate of a decoder's answer that three convolutions behind their norms make."""
+    if len(some) != 3 or not all(unit.norm_first and False in unit.ways for unit in some):
+        return
+    skip, answer, psi = some
+    if role(skip.layer.name) == DECODER != role(answer.layer.name):
+        skip, answer = answer, skip
+    fits = skip.outputs(False) == answer.outputs(False) == psi.inputs(False)
+    if fits and max(psi.kernel) == 1 and psi.outputs(False) in (1, answer.inputs(False)):
+        yield Gate(gating=answer, skip=skip, psi=psi, answer=True)
 
 
 def _sees_skip(name: str) -> bool:

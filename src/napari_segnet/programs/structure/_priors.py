@@ -14,9 +14,9 @@ are measured; so is ``pixel_weights``, in 26 of 395 files with definitions. ``fi
 ``residual_activation``, ``encoder_activation``, ``branch_dilation``, ``branch_mean``, ``inverted``,
 ``with_image``, ``norm_use``, ``recurrence``, ``named_recurrence``, ``block_end``,
 ``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
-``ungated_join``, ``image_sum``, ``channel_weights``, ``weighed``, ``unseen_norm``, ``epsilon``,
-``groups``, ``unpooled`` in ``resize``, the split of the rare activations, and all costs of
-topologies are estimates: they only order what shapes leave open.
+``ungated_join``, ``image_sum``, ``channel_weights``, ``weighed``, ``gate_end``, ``unseen_norm``,
+``epsilon``, ``groups``, ``unpooled`` in ``resize``, the split of the rare activations, and all
+costs of topologies are estimates: they only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "image_sum": {"none": 12, "added": 1},
     "channel_weights": {"mean-and-max": 4, "mean": 1},
     "pixel_weights": {"mean-max": 18, "max-mean": 8},
+    "gate_end": {"none": 3, "weights": 1, "product": 1},
     "weighed": {"answer": 4, "skip": 1, "onward": 1},
     "down_activation": {"none": 5, "relu": 4},
     "second_input": {"image-first": 2, "answer-first": 1},

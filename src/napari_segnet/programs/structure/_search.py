@@ -286,9 +286,9 @@ class Search:
             if gate.skip.inputs(False) != answer.channels:
                 continue
             below = answer.level < state.level
-            if gate.halves and not below:
+            if gate.sees_finer and not below:
                 continue
-            up = below and not gate.halves
+            up = below and not gate.sees_finer
             used = state.used | 1 << at
             for resized in (True, False) if up else (False,):
                 step = Step(

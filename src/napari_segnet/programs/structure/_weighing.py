@@ -20,21 +20,27 @@ from napari_segnet.graph import (
     Reshape,
 )
 from napari_segnet.programs.structure._attention import Squeeze
+from napari_segnet.programs.structure._gates import Gate
 from napari_segnet.programs.structure._kernels import straight
 from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._operations import pooling_of
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._squeeze import SEES_BOTH
-from napari_segnet.programs.structure._topology import RESIZINGS, Topology
+from napari_segnet.programs.structure._topology import RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 if TYPE_CHECKING:
     from napari_segnet.programs.structure._draw import Drawing
 
-__all__ = ["before_joins", "gated", "is_within", "taken_answers", "weighed", "weighing_choices"]
+__all__ = [
+    "before_joins", "gated", "gated_answer", "is_within", "taken_answers", "weighed",
+    "weighing_choices",
+]  # fmt: skip
 
 CHANNELS = "channels look alike with their largest values and without, which have no tensors"
 PIXELS = "both orders have the same shapes"
+GATE = "a sigmoid may stand behind the map of a gate, or behind what it weighs; it has no tensors"
 PLACE = "a skip connection may be taken before its answer is weighed; no tensor shows it"
 
 
@@ -48,11 +54,13 @@ def weighing_choices(
     both = any(one in two_maps or SEES_BOTH.search(one.layer.name) for one in squeezes if one.one)
     if both:
         found["channel_weights"] = (ordered("channel_weights"), CHANNELS)
+    if any(part.gate is not None and part.gate.answer for part in parts):
+        found["gate_end"] = (ordered("gate_end"), GATE)
     if two_maps:
         found["pixel_weights"] = (ordered("pixel_weights"), PIXELS)
     turns = taken_answers(topology) | before_joins(topology)
     steps = (topology.steps[turn] for turn in turns)
-    if both and any(not is_within(parts[step.part]) for step in steps):
+    if any(not is_within(parts[step.part]) for step in steps):
         found["weighed"] = (ordered("weighed"), PLACE)
     return found
 
@@ -157,6 +165,20 @@ def gated(drawing: Drawing, x: str, skip: str, part: Part, below: bool) -> str:
     weight = drawing.brought_up(weight, drawing.level - 1) if gate.halves else weight
     skip = drawing.new("gated", Arithmetic(kind="multiply"), skip, weight)
     return skip if gate.after is None else _bare(drawing, skip, gate.after)
+
+
+def gated_answer(drawing: Drawing, x: str, skip: str, gate: Gate, step: Step) -> str:
+    """Draw what weighs the answer of the decoder, see ``_gates.py``."""
+    one = drawing.convolved(skip, gate.skip, step, (), False)
+    one = drawing.new("pooling", pooling_of("max", drawing.factors[drawing.level - 1]), one)
+    two = drawing.convolved(x, gate.gating, step, (), False)
+    both = drawing.new("add", Arithmetic(kind="add"), one, two)
+    weight = drawing.convolved(both, gate.psi, step, (), False)
+    end = drawing.choices["gate_end"]
+    if end == "weights":
+        weight = drawing.new("activation", Activation(function="sigmoid"), weight)
+    x = drawing.new("gated", Arithmetic(kind="multiply"), x, weight)
+    return drawing.new("activation", Activation(function="sigmoid"), x) if end == "product" else x
 
 
 def _bare(drawing: Drawing, x: str, unit: Unit, stride: tuple[int, ...] = ()) -> str:

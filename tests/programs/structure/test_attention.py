@@ -86,6 +86,19 @@ class Beside(nn.Module):
         return x * torch.sigmoid(self.cSE(x.mean((2, 3), keepdim=True))) + x * self.sSE(x)
 
 
+class Attended(nn.Module):
+    """Weighs channels by their means, in one ``Sequential``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        few = (nn.Conv2d(width, width // 2, 1), nn.ReLU(), nn.Conv2d(width // 2, width, 1))
+        self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), *few, nn.Sigmoid())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = x * self.attention(x)
+        return answer
+
+
 def block(a: int, b: int) -> nn.Sequential:
     layers = (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
     return nn.Sequential(*layers, nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
@@ -248,6 +261,14 @@ def test_attention_to_channels_and_pixels(
     assert far(space, network, weighed=weighed, pixel_weights=pixels) < 1e-4
     assert far(space, network, weighed=weighed, pixel_weights=other) > 1e-3
     assert far(space, network, weighed=weighed, pixel_weights=pixels, channel_weights="mean") > 1e-3
+
+
+@pytest.mark.parametrize("weighed", ["answer", "skip", "onward"])
+def test_a_sequential_that_begins_with_means_weighs_channels(weighed: str, tmp_path: Path) -> None:
+    network = settled(Net(Attended, weighed))
+    space = opened(network, tmp_path)
+    assert far(space, network, weighed=weighed) < 1e-4
+    assert space.first(1)[0].choices["weighed"] == "answer"
 
 
 def test_channels_and_pixels_are_weighed_side_by_side(tmp_path: Path) -> None:

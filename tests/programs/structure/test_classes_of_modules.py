@@ -31,6 +31,32 @@ def pair(inputs: int, outputs: int, *before: nn.Module) -> nn.Sequential:
     return nn.Sequential(*before, Unit(inputs, outputs), Unit(outputs, outputs))
 
 
+class EndsBare(nn.Module):
+    """Blocks have a norm behind the first of two convolutions alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def block(a: int, b: int) -> nn.Sequential:
+            one, two = nn.Conv2d(a, b, 3, padding=1), nn.Conv2d(b, b, 3, padding=1)
+            return nn.Sequential(one, nn.ReLU(), nn.BatchNorm2d(b), two, nn.ReLU())
+
+        self.first = block(3, 8)
+        self.enc = nn.ModuleList([block(8, 16), block(16, 32)])
+        self.ups = nn.ModuleList(
+            [nn.ConvTranspose2d(32, 16, 2, 2), nn.ConvTranspose2d(16, 8, 2, 2)]
+        )
+        self.dec = nn.ModuleList([block(32, 16), block(16, 8)])
+        self.head = nn.Conv2d(8, 1, 1)
+
+
+def test_blocks_whose_last_convolution_has_no_norm_are_whole(tmp_path: Path) -> None:
+    torch.save(EndsBare().state_dict(), tmp_path / "net.pth")
+    space = read_structure(open_weights(tmp_path / "net.pth")[0])
+    parts = space.readings[space.layouts[0]].parts
+    assert [len(part.units) for part in parts] == [2, 2, 2, 1, 1, 2, 2, 1]
+
+
 class UnitsInLists(nn.Module):
     """Poolings stand first in the elements of a list; the last level keeps its channels."""
 

@@ -142,6 +142,31 @@ def test_blocks_numbered_on_behind_the_steps_up_take_turns_with_these(tmp_path: 
     assert order == ["conv1", "conv2", "conv3", "up1", "conv4", "up2", "conv5", "out"]
 
 
+class StepsUpLast(nn.Module):
+    """Steps up are registered behind all other layers, and behind the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (1, 4, 8, 16, 32)
+        for at, (a, b) in enumerate(pairwise(widths), 1):
+            self.add_module(f"conv{at}", double(a, b))
+        for at, (a, b) in enumerate(pairwise(widths[:0:-1])):
+            self.add_module(f"conv{3 - at}m", double(a, b))
+        self.conv0 = nn.Sequential(nn.Conv2d(4, 1, 3, padding=1))
+        for at, (a, b) in enumerate(pairwise(widths[:0:-1])):
+            ups = nn.Sequential(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.ReLU())
+            self.add_module(f"upsample{4 - at}{3 - at}", ups)
+
+
+def test_steps_up_behind_all_other_layers_run_where_their_channels_fit(tmp_path: Path) -> None:
+    graph = read(StepsUpLast(), tmp_path / "net.pth").graph
+    order = [node.name.split(".")[0] for node in graph.nodes if node.name.endswith(".0")]
+    assert order == [
+        "conv1", "conv2", "conv3", "conv4", "upsample43", "conv3m", "upsample32", "conv2m",
+        "upsample21", "conv1m", "conv0",
+    ]  # fmt: skip
+
+
 class NamedByItsKernel(nn.Module):
     """A decoder lists its steps up, its blocks, and ``conv1x1`` behind the blocks."""
 

@@ -8,7 +8,7 @@ its encoder, a decoder that is numbered from the finest level on (which runs bac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, groupby, zip_longest
+from itertools import chain, groupby, takewhile, zip_longest
 
 from napari_segnet.programs.structure._names import (
     BOTTLENECK,
@@ -36,7 +36,7 @@ List = tuple[Group, ...]
 COSTS = {
     "by number": 0.3, "by role": 0.3, "in turns": 0.3, "as registered, in turns": 0.3,
     "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0, "gates by width": 0.3,
-    "head last": 0.3,
+    "head last": 0.3, "steps down last": 0.3, "steps up last": 0.3,
 }  # fmt: skip
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
@@ -46,6 +46,8 @@ Names = Mapping[int, str]
 """Places -> names of parts."""
 MOST_COLOURS = 4
 """Images that most networks take have so many channels at most."""
+LEAST_LATE = 2
+"""So many steps up behind all other layers are a list of their own; one may be a head."""
 MOST_IN_TURNS = 3
 """So many lists run in turns at most: up-convolutions, attention gates, blocks."""
 
@@ -94,7 +96,9 @@ def _orders_of(
         if _is_head(parts[numbered[0]]):
             yield ("by number", "head last"), (*numbered[1:], numbered[0])
     if inserted := _with_steps_down(parts, places):
-        yield ("by role",), inserted
+        yield ("steps down last",), inserted
+    if inserted := _with_steps_up(parts, places):
+        yield ("steps up last",), inserted
     if role(names[places[0]]) == OUTPUT and not by_name:
         yield ("head last",), (*places[1:], places[0])
     yield from _of_lists(parts, names, by_name)
@@ -168,6 +172,28 @@ def _with_steps_down(parts: Sequence[Part], places: Sequence[int]) -> tuple[int,
         if before is None:
             return ()
         main.insert(before + 1, at)
+    return tuple(main)
+
+
+def _with_steps_up(parts: Sequence[Part], places: Sequence[int]) -> tuple[int, ...]:
+    """Return places with steps up that are registered behind all others where they belong.
+
+    That is behind the next parts whose answers have their channels; empty where there are none.
+    """
+    late = [at for at in places if parts[at].ways[0]]
+    main = [at for at in places if at not in late]
+    if len(late) < LEAST_LATE or not main or min(late) < max(main):
+        return ()
+    begin = 0
+    for at in late:
+        wide = parts[at].inputs(True)
+        fits = [parts[one].outputs(False) == wide for one in main[begin:]]
+        if True not in fits:
+            return ()
+        begin += fits.index(True)
+        begin += len(tuple(takewhile(bool, fits[fits.index(True) :])))
+        main.insert(begin, at)
+        begin += 1
     return tuple(main)
 
 

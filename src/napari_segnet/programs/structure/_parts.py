@@ -292,7 +292,12 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
                 # Neighbours of which no number tells what stands between: elements of a list.
                 found[-1] = replace(found[-1], name=found[-1].first.layer.name)
         found.append(Part(units=(unit,), name=_holder(unit, loose), gap=gap))
-    return [piece for part in found for piece in _split(part)]
+    alike = _ends(found[0]) if found else ()
+    return [
+        piece
+        for part in found
+        for piece in (_split(part) if not alike or _ends(part) != alike else (part,))
+    ]
 
 
 def _networks(left: Sequence[Unit]) -> set[str]:
@@ -418,6 +423,16 @@ def _in_one_block(
     straight = False in one.ways and not one.ways[0] and not two.ways[0]
     straight &= max(two.kernel) % 2 == 1
     return alike and named and small and straight and _follows(one, two)
+
+
+def _ends(part: Part) -> tuple[object, ...]:
+    """Return what blocks of one class have in common where the last of their layers has no norm.
+
+    The block that takes the image ends in no step up, so others of its class do not either.
+    """
+    numbered = tuple((unit.layer.number, unit.norm is None) for unit in part.units)
+    bare = len(numbered) > 1 and part.units[0].norm is not None and part.units[-1].norm is None
+    return numbered if bare and None not in dict(numbered) else ()
 
 
 def _split(part: Part) -> tuple[Part, ...]:

@@ -27,6 +27,8 @@ _NAMED = re.compile(
     r"(_?(block|layer|module))?\d*[._]",
     re.IGNORECASE,
 )
+_ATTENTION = re.compile(r"att", re.IGNORECASE)
+"""In the name of a ``Sequential`` that begins with a layer without tensors, which takes means."""
 _PIXELS = re.compile(r"(^|[._\d])(sa|s_?se|sp\w*att\w*|spatial\w*|cbam\w*|scse)\d*[._]", re.I)
 SEES_BOTH = re.compile(r"(^|[._\d])(ca\d*[._]|channel_?(att|gate)|cbam)", re.IGNORECASE)
 """Names of layers that look at means and largest values of channels."""
@@ -39,14 +41,18 @@ def squeezes_of(
 ) -> tuple[tuple[Squeeze, ...], tuple[Unit, ...], tuple[StoredLayer, ...]]:
     """Return all that weighs answers, and the units and layers without these.
 
-    Dense layers are known by their shapes; convolutions by their names as well.
+    Dense layers are known by their shapes; convolutions by their names as well, or by that of a
+    ``Sequential`` that begins with a layer without tensors.
     """
     found = []
     used: set[str] = set()
+    small = [unit for unit in units if max(unit.kernel) == 1 and unit.norm is None]
+    behind = {unit.layer.parent for unit in small if unit.lead == 1}
+    weighing = {parent for parent in behind if _ATTENTION.search(parent.rpartition(".")[2])}
     pointwise = [
         unit.layer
-        for unit in units
-        if max(unit.kernel) == 1 and unit.norm is None and _NAMED.search(f"{unit.layer.name}.")
+        for unit in small
+        if _NAMED.search(f"{unit.layer.name}.") or unit.layer.parent in weighing
     ]
     for layers in ([one for one in left if one.kind == "dense"], pointwise):
         for one, two in pairwise(layers):

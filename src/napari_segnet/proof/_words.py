@@ -104,6 +104,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "skip": "attention to the skip connections alone",
         "onward": "skip connections taken before the attention",
     },
+    "weighed_sum": {
+        "none": "answers weighed by attention",
+        "added": "answers added to what attention lets through",
+    },
     "gate_end": {
         "none": "gates without a sigmoid",
         "weights": "a sigmoid behind the map of each gate",

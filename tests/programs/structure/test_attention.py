@@ -99,6 +99,13 @@ class Attended(nn.Module):
         return answer
 
 
+class Summed(Attended):
+    """The same, with the answer added."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
+
+
 def block(a: int, b: int) -> nn.Sequential:
     layers = (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
     return nn.Sequential(*layers, nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
@@ -264,10 +271,13 @@ def test_attention_to_channels_and_pixels(
 
 
 @pytest.mark.parametrize("weighed", ["answer", "skip", "onward"])
-def test_a_sequential_that_begins_with_means_weighs_channels(weighed: str, tmp_path: Path) -> None:
-    network = settled(Net(Attended, weighed))
+@pytest.mark.parametrize(("kind", "added"), [(Attended, "none"), (Summed, "added")])
+def test_a_sequential_that_begins_with_means_weighs_channels(
+    kind: type[nn.Module], added: str, weighed: str, tmp_path: Path
+) -> None:
+    network = settled(Net(kind, weighed))
     space = opened(network, tmp_path)
-    assert far(space, network, weighed=weighed) < 1e-4
+    assert far(space, network, weighed=weighed, weighed_sum=added) < 1e-4
     assert space.first(1)[0].choices["weighed"] == "answer"
 
 

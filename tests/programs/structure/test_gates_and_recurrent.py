@@ -134,7 +134,7 @@ def test_a_gate_weighs_the_answer_of_the_decoder(tmp_path: Path, end: str) -> No
     space = read_structure(open_weights(tmp_path / "net.pth")[0])
     first = space.first(1)[0]
     assert first.choices["gate_end"] == "none"
-    told = {**first.choices, "gate_end": end, "branch_dilation": "1,1,1"}
+    told = {**first.choices, "gate_end": end, "branch_dilation": "1,1,1", "resize": "bilinear"}
     module = build(space.candidate(first.layout, told).graph).eval()
     state = network.state_dict()
     module.load_state_dict({name: state[name] for name in module.state_dict()})

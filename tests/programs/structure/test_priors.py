@@ -73,7 +73,7 @@ class Resized(nn.Module):
 
 def test_a_resizing_that_is_joined_at_once_is_linear(tmp_path: Path) -> None:
     found = [space_of(Resized(apart), tmp_path).first(1)[0].choices for apart in (True, False)]
-    assert [one["resize"] for one in found] == ["nearest", "bilinear"]
+    assert [one["resize"] for one in found] == ["nearest", "bilinear-aligned"]
     assert {one["join"] for one in found} == {"up-skip"}
 
 

@@ -76,8 +76,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
         if value in values and len(values) > 1:
-            others = (one for one in values if one != value)
-            found[name] = ((value, *others), f"as in {network}, whose names its layers have")
+            likely = tuple(one for one in ordered(name, value) if one in values)
+            found[name] = (likely, f"as in {network}, whose names its layers have")
     for name, value in facts.said.items():
         if name in found:
             found[name] = (
@@ -232,10 +232,11 @@ def _scales(
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
-        linear = narrow or gated or _joined_at_once(topology)
-        favoured = "bilinear-aligned" if whole else "bilinear" if linear else ""
+        favoured = "bilinear-aligned" if whole else "bilinear" if gated else ""
+        linear = not (whole or gated) and (narrow or _joined_at_once(topology))
+        values = ordered("linear_resize") if linear else ordered("resize", favoured)
         back = can_unpool(parts, topology)
-        values = tuple(v for v in ordered("resize", favoured) if back or v != UNPOOLED)
+        values = tuple(value for value in values if back or value != UNPOOLED)
         found["resize"] = (values, MEASURED)
 
 
@@ -395,10 +396,13 @@ def counted_as(
     """Return the name under which the frequencies of a choice are listed, see ``_priors.py``.
 
     A norm without weights is rare where no numbers leave room for it; so are layers that run again
-    where no name says so. Dilations that differ, as ``values`` of a chain do, are less rare.
+    where no name says so. Dilations that differ, as ``values`` of a chain do, are less rare. Where
+    linear weights are likeliest, ``values`` of a resizing begin with both of these.
     """
     if name == "dilation" and any("," in value for value in values):
         return "chain_dilation"
+    if name == "resize" and values[:2] == ordered("linear_resize")[:2]:
+        return "linear_resize"
     if name == "recurrence" and any(says_recurrent(part.units) for part in parts):
         return "named_recurrence"
     hidden = name == "hidden_norm" and not (facts and facts.hidden_norms)

@@ -40,6 +40,7 @@ __all__ = [
 
 CHANNELS = "channels look alike with their largest values and without, which have no tensors"
 PIXELS = "both orders have the same shapes"
+SUM = "an answer may be added to what attention lets through of it; the sum has no tensors"
 GATE = "a sigmoid may stand behind the map of a gate, or behind what it weighs; it has no tensors"
 PLACE = "a skip connection may be taken before its answer is weighed; no tensor shows it"
 
@@ -62,6 +63,8 @@ def weighing_choices(
     steps = (topology.steps[turn] for turn in turns)
     if any(not is_within(parts[step.part]) for step in steps):
         found["weighed"] = (ordered("weighed"), PLACE)
+    if any(part.squeeze is not None and not is_within(part) for part in parts):
+        found["weighed_sum"] = (ordered("weighed_sum"), SUM)
     return found
 
 
@@ -92,9 +95,15 @@ def is_within(part: Part) -> bool:
 
 def weighed(drawing: Drawing, x: str, part: Part) -> str:
     """Draw what weighs the answer of a part."""
-    squeeze = part.squeeze
-    if squeeze is None:
+    if part.squeeze is None:
         return x
+    y = _weighed(drawing, x, part.squeeze)
+    if drawing.choices.get("weighed_sum") == "added" and not is_within(part):
+        y = drawing.new("add", Arithmetic(kind="add"), y, x)
+    return y
+
+
+def _weighed(drawing: Drawing, x: str, squeeze: Squeeze) -> str:
     beside = squeeze.pixels is not None and max(squeeze.pixels.kernel) == 1
     y = x
     if squeeze.one is not None and squeeze.two is not None:

@@ -1,4 +1,4 @@
-"""Shortcuts that are listed behind their blocks, as attributes of the network."""
+"""Shortcuts that are listed behind their blocks or have a short name."""
 
 from __future__ import annotations
 
@@ -56,3 +56,20 @@ def test_each_block_is_added_to_its_shortcut(tmp_path: Path) -> None:
 def test_none_is_a_shortcut_where_one_of_that_name_fits_no_block() -> None:
     found = parts(Net(last=6))
     assert with_listed_shortcuts(found) == found
+
+
+class Short(nn.Module):
+    """Two chains side by side, the second of which is called ``res``."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        one = (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+        self.conv = nn.Sequential(*one, nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b))
+        self.res = nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b))
+
+
+def test_a_convolution_called_res_stands_beside_its_block() -> None:
+    found = parts(nn.Sequential(Short(3, 4), Short(4, 8)))
+    assert [len(part.units) for part in found] == [2, 2]
+    beside = [part.shortcut.layer.name for part in found if part.shortcut]
+    assert beside == ["0.res.0", "1.res.0"]

@@ -25,7 +25,7 @@ _ROLES: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 _SHORTCUT = re.compile(
     r"(^|[._\d])(shortcut|residual|res_?conv|downsample|identity|skip|proj|conv_?1x1|match\w*"
-    r"|conv_skip|res_?path|adjust)"
+    r"|conv_skip|res_?path|adjust|res$)"
 )
 _TRANSPOSED = re.compile(r"(de_?conv|transp|(?<![a-z])t_?conv|conv_?t(\d|$))")
 _DOWN = re.compile(r"(down|pool|stride|reduc|shrink)")

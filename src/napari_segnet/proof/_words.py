@@ -78,6 +78,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "before-add": "activation before the residual sum",
         "both": "activations before and after the residual sum",
         "none": "no activation at the residual sum",
+        "outer": "no activation but that after the residual sum",
     },
     "block_end": {
         "activation": "an activation at the end of each block",

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from support.bare_networks import settled
 from torch import nn
+from torch.nn.functional import max_pool2d
 
 from napari_segnet.containers import open_weights
 from napari_segnet.graph import Arithmetic
+from napari_segnet.graph.build import build
 from napari_segnet.programs.structure import read_structure
 from napari_segnet.programs.structure._layers import stored_layers
 from napari_segnet.programs.structure._listed_shortcuts import with_listed_shortcuts
@@ -73,3 +76,51 @@ def test_a_convolution_called_res_stands_beside_its_block() -> None:
     assert [len(part.units) for part in found] == [2, 2]
     beside = [part.shortcut.layer.name for part in found if part.shortcut]
     assert beside == ["0.res.0", "1.res.0"]
+
+
+class Quiet(nn.Module):
+    """A block with a shortcut, whose only activation stands behind the sum."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.conv2, self.bn2 = nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.shortcut = nn.Conv2d(a, b, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.bn2(self.conv2(self.bn1(self.conv1(x))))
+        return torch.relu(y + self.shortcut(x))
+
+
+class QuietNet(nn.Module):
+    """A U-Net of such blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.mid = Quiet(3, 4), Quiet(4, 8), Quiet(8, 16)
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), Quiet(16, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), Quiet(8, 4)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = self.enc1(x)
+        two = self.enc2(max_pool2d(one, 2))
+        x = self.mid(max_pool2d(two, 2))
+        x = self.dec2(torch.cat([self.up2(x), two], 1))
+        answer: torch.Tensor = self.head(self.dec1(torch.cat([self.up1(x), one], 1)))
+        return answer
+
+
+def test_a_block_may_have_no_activation_but_that_behind_its_sum(tmp_path: Path) -> None:
+    network = settled(QuietNet())
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    space = read_structure(open_weights(tmp_path / "net.pth")[0])
+    first = space.first(1)[0]
+    assert first.choices["residual_activation"] == "after-add"
+    told = {**first.choices, "residual_activation": "outer"}
+    module = build(space.candidate(first.layout, told).graph).eval()
+    state = network.state_dict()
+    module.load_state_dict({name: state[name] for name in module.state_dict()})
+    x = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(module(x), network(x), atol=1e-5)

@@ -42,10 +42,12 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     _ups(found, parts, topology)
     _norms(found, parts, units, facts)
     _sums(found, parts, topology, facts)
-    if any(part.shortcut or part.identity for part in parts):
+    if summed := [part for part in parts if part.shortcut or part.identity]:
         early = facts.nested or _ends_with_norm(parts) or norms_first(parts)
-        residual = "before-add" if early else ""
-        found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
+        values = ordered("residual_activation", "before-add" if early else "")
+        if not any(has_unknown_end(unit) for part in summed for unit in part.units[:-1]):
+            values = tuple(value for value in values if value != "outer")
+        found["residual_activation"] = (values, MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         turned = any(is_inverted(part.units) for part in parts)
         found["activation"] = (ordered("activation", "gelu" if turned else ""), MEASURED)
@@ -342,6 +344,12 @@ def rises(topology: Topology) -> bool:
     """Tell if steps up follow others, and no second network."""
     ups = [step.transposed or step.shuffled or step.before in RESIZINGS for step in topology.steps]
     return any(ups[1:]) and not any(step.sees or step.begins >= 0 for step in topology.steps)
+
+
+def has_unknown_end(unit: Unit) -> bool:
+    """Tell if no number says whether an activation stands behind a convolution and its norm."""
+    unknown = unit.after is None and unit.between is None
+    return unknown and unit.slopes is None and not unit.norm_first
 
 
 def is_apart(part: Part, place: int) -> bool:

@@ -24,6 +24,7 @@ from napari_segnet.programs.structure._blocks import inner_sums, is_even
 from napari_segnet.programs.structure._branches import is_bare_end, is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
+    has_unknown_end,
     is_apart,
     lowest,
     norms_first,
@@ -256,7 +257,8 @@ class Drawing:
             ends = residual and (self.early or not before)
             if step.part in self.down or (end and (ends or is_bare_end(part))):
                 active = False
-            x = self._summed(x, unit, active)
+            outer = self.choices.get("residual_activation") == "outer" and not end
+            x = self._summed(x, unit, active and not (outer and residual and has_unknown_end(unit)))
         inside = part.squeeze is not None and (residual and is_within(part))
         x = weighed(self, x, part) if inside else x
         if residual:

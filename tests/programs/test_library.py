@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
-from tests.support.library_networks import LIBRARIES, randomised
+from tests.support.library_networks import LIBRARIES, randomised, unet3d
 from tests.support.tutorials import Taught
 
 import napari_segnet as sn
@@ -51,6 +53,17 @@ def test_a_network_of_a_library_answers_as_it_does_there(kind, wrap, tmp_path):
     with torch.no_grad():
         ours = FAMILY.maps(sn.load(found, "cpu").module, image)
     assert ours.shape == answer.shape
+    assert torch.allclose(ours, answer, atol=1e-4 * float(answer.std()) + 1e-5)
+
+
+def test_flat_kernels_leave_an_axis_as_it_is(tmp_path):
+    torch.manual_seed(3)
+    module = randomised(Taught(functools.partial(unet3d, depth=1)))
+    image = torch.randn(1, 1, 5, 12, 16)
+    with torch.no_grad():
+        answer = module(image)
+        found = sn.identify(saved(module, tmp_path / "weights.pth"))
+        ours = FAMILY.maps(sn.load(found, "cpu").module, image)
     assert torch.allclose(ours, answer, atol=1e-4 * float(answer.std()) + 1e-5)
 
 

@@ -288,15 +288,20 @@ def nested_unet(put):
     return run
 
 
-def unet3d(put):
-    """The UNet3D of pytorch-3dunet: group norm, convolution, ReLU; one group of few channels."""
+def unet3d(put, depth=3):
+    """The UNet3D of pytorch-3dunet: group norm, convolution, ReLU; one group of few channels.
+
+    With a ``depth`` of 1 its UNet2D, which leaves the first axis as it is.
+    """
+    factor = (1 if depth == 1 else 2, 2, 2)
+    edges = {"kernel_size": (depth, 3, 3), "padding": (depth // 2, 1, 1)}
 
     def block(name, sizes):
         layers = []
         for n, (a, b) in enumerate(sizes, 1):
             own, groups = f"{name}.basic_module.SingleConv{n}", 8 if a >= 8 else 1
             layers += [put(f"{own}.groupnorm", nn.GroupNorm(groups, a))]
-            layers += [put(f"{own}.conv", nn.Conv3d(a, b, 3, 1, 1, bias=False)), nn.ReLU()]
+            layers += [put(f"{own}.conv", nn.Conv3d(a, b, **edges, bias=False)), nn.ReLU()]
         return nn.Sequential(*layers)
 
     first = block("encoders.0", ((1, 4), (4, 8)))
@@ -306,7 +311,7 @@ def unet3d(put):
 
     def run(x):
         x = first(x)
-        up = F.interpolate(second(F.max_pool3d(x, 2)), scale_factor=2)
+        up = F.interpolate(second(F.max_pool3d(x, factor)), scale_factor=factor)
         return head(last(torch.cat((x, up), 1)))
 
     return run

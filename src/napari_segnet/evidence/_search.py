@@ -394,8 +394,12 @@ def _key(candidate: Candidate) -> Key:
     return key_of(candidate.layout, candidate.choices)
 
 
-ORDER = ("norm_place", "join", "skip", "up_activation", "activation", "pooling", "dilation")
-"""What changes most comes first; all others follow."""
+ORDER = (
+    "norm_place", "inner_activation", "join", "skip", "up_activation", "activation", "pooling",
+    "dilation",
+)  # fmt: skip
+"""What changes most comes first; all others follow. Where blocks lack an activation, none at all
+fits better than one everywhere, so that one is asked for first."""
 
 
 def _order(name: str) -> int:

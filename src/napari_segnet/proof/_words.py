@@ -78,7 +78,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "before-add": "activation before the residual sum",
         "both": "activations before and after the residual sum",
         "none": "no activation at the residual sum",
-        "outer": "no activation but that after the residual sum",
     },
     "block_end": {
         "activation": "an activation at the end of each block",
@@ -108,6 +107,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "weighed_sum": {
         "none": "answers weighed by attention",
         "added": "answers added to what attention lets through",
+    },
+    "inner_activation": {
+        "each": "an activation after each norm",
+        "none": "no activation but at the end of each block",
     },
     "gate_end": {
         "none": "gates without a sigmoid",

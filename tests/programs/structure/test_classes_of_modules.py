@@ -57,6 +57,38 @@ def test_blocks_whose_last_convolution_has_no_norm_are_whole(tmp_path: Path) -> 
     assert [len(part.units) for part in parts] == [2, 2, 2, 1, 1, 2, 2, 1]
 
 
+class EndsInSteps(nn.Module):
+    """Blocks end in their step up, of which one keeps its channels; each layer has a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def normed(layer: nn.Module, width: int) -> tuple[nn.Module, ...]:
+            return layer, nn.BatchNorm2d(width), nn.ReLU()
+
+        def block(a: int, b: int, c: int, up: int = 0) -> nn.Sequential:
+            layers = normed(nn.Conv2d(a, b, 3, padding=1), b)
+            layers += normed(nn.Conv2d(b, c, 3, padding=1), c)
+            if up:
+                layers += normed(nn.ConvTranspose2d(c, up, 3, 2, 1, output_padding=1), up)
+            return nn.Sequential(*layers)
+
+        self.enc1, self.enc2 = block(3, 8, 8), block(8, 16, 16)
+        self.bottleneck = block(16, 32, 16, 16)
+        self.dec2, self.final = block(32, 16, 16, 8), block(16, 8, 2)
+
+
+def test_a_step_up_that_keeps_its_channels_is_known_by_others_of_its_number(
+    tmp_path: Path,
+) -> None:
+    torch.save(EndsInSteps().state_dict(), tmp_path / "net.pth")
+    space = read_structure(open_weights(tmp_path / "net.pth")[0])
+    steps = space.found[space.layouts[0]].steps
+    parts = space.readings[space.layouts[0]].parts
+    assert [len(part.units) for part in parts] == [2, 2, 2, 1, 2, 1, 2]
+    assert [step.part for step in steps if step.transposed] == [3, 5]
+
+
 class UnitsInLists(nn.Module):
     """Poolings stand first in the elements of a list; the last level keeps its channels."""
 
@@ -79,7 +111,7 @@ class UnitsInLists(nn.Module):
             skips.append(x)
             x = level(x)
         for level in self.up:
-            x = functional.interpolate(x, scale_factor=2, mode="bilinear")
+            x = functional.interpolate(x, None, 2, "bilinear", align_corners=True)
             x = level.both(torch.cat([x, skips.pop()], 1))
         answer: torch.Tensor = self.head(x)
         return answer
@@ -110,8 +142,9 @@ class Ordinals(nn.Module):
         one = self.part1(x)
         two = self.part2(functional.max_pool2d(one, 2))
         x = self.part3(functional.max_pool2d(two, 2))
-        x = functional.interpolate(x, scale_factor=2, mode="bilinear")
-        x = functional.interpolate(self.expand1(torch.cat([x, two], 1)), None, 2, "bilinear")
+        x = functional.interpolate(x, None, 2, "bilinear", align_corners=True)
+        x = self.expand1(torch.cat([x, two], 1))
+        x = functional.interpolate(x, None, 2, "bilinear", align_corners=True)
         x = self.expand2(torch.cat([x, one], 1))
         answer: torch.Tensor = self.output(x)
         return answer

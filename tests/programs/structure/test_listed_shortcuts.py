@@ -116,8 +116,8 @@ def test_a_block_may_have_no_activation_but_that_behind_its_sum(tmp_path: Path) 
     torch.save(network.state_dict(), tmp_path / "net.pth")
     space = read_structure(open_weights(tmp_path / "net.pth")[0])
     first = space.first(1)[0]
-    assert first.choices["residual_activation"] == "after-add"
-    told = {**first.choices, "residual_activation": "outer"}
+    assert first.choices["inner_activation"] == "each"
+    told = {**first.choices, "inner_activation": "none"}
     module = build(space.candidate(first.layout, told).graph).eval()
     state = network.state_dict()
     module.load_state_dict({name: state[name] for name in module.state_dict()})

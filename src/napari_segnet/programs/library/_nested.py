@@ -99,18 +99,20 @@ def _double(pen: Pen, name: str, x: str) -> str:
 
 
 def unet3d(pen: Pen) -> str:
-    """Draw a UNet3D or UNet2D of double convolutions."""
+    """Draw a UNet3D or UNet2D of double convolutions; flat kernels leave an axis as it is."""
     count, x, kept = pen.count("encoders"), pen.image, list[str]()
+    edges = pen.kernel("encoders.0.basic_module.SingleConv1.conv")
+    factor = tuple(1 if edge == 1 else 2 for edge in edges)
     if pen.count("decoders") != count - 1:
         raise Miss(f"it has {count} encoders and {pen.count('decoders')} decoders")
     for n in range(count):
-        x = _singles(pen, f"encoders.{n}.basic_module", pen.pool(x) if n else x)
+        x = _singles(pen, f"encoders.{n}.basic_module", pen.pool(x, factor, factor) if n else x)
         kept.append(x)
     kept.pop()
     for n in range(count - 1):
         if pen.has(f"decoders.{n}.upsampling"):
             raise Miss(f"decoders.{n} steps up by a transposed convolution")
-        x = pen.cat(kept.pop(), pen.resize(x, 2, "nearest"))
+        x = pen.cat(kept.pop(), pen.resize(x, factor, "nearest"))
         x = _singles(pen, f"decoders.{n}.basic_module", x)
     return pen.conv("final_conv", x)
 

@@ -42,12 +42,10 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     _ups(found, parts, topology)
     _norms(found, parts, units, facts)
     _sums(found, parts, topology, facts)
-    if summed := [part for part in parts if part.shortcut or part.identity]:
+    if any(part.shortcut or part.identity for part in parts):
         early = facts.nested or _ends_with_norm(parts) or norms_first(parts)
-        values = ordered("residual_activation", "before-add" if early else "")
-        if not any(has_unknown_end(unit) for part in summed for unit in part.units[:-1]):
-            values = tuple(value for value in values if value != "outer")
-        found["residual_activation"] = (values, MEASURED)
+        residual = "before-add" if early else ""
+        found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         turned = any(is_inverted(part.units) for part in parts)
         found["activation"] = (ordered("activation", "gelu" if turned else ""), MEASURED)
@@ -56,6 +54,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
             found["encoder_activation"] = (ordered("encoder_activation"), why)
     if any(is_apart(part, at) for part in parts for at in range(len(part.units))):
         found["apart_activation"] = (ordered("apart_activation"), MEASURED)
+    if any(has_unknown_end(unit) for part in parts for unit in part.units[:-1]):
+        found["inner_activation"] = (ordered("inner_activation"), MEASURED)
     _repeats(found, parts)
     if any(ends_open(part) for part in parts):
         found["block_end"] = (ordered("block_end"), MEASURED)
@@ -348,8 +348,8 @@ def rises(topology: Topology) -> bool:
 
 def has_unknown_end(unit: Unit) -> bool:
     """Tell if no number says whether an activation stands behind a convolution and its norm."""
-    unknown = unit.after is None and unit.between is None
-    return unknown and unit.slopes is None and not unit.norm_first
+    unknown = unit.after is None and unit.between is None and unit.slopes is None
+    return unknown and unit.norm is not None and not unit.norm_first
 
 
 def is_apart(part: Part, place: int) -> bool:

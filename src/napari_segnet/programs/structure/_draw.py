@@ -257,8 +257,9 @@ class Drawing:
             ends = residual and (self.early or not before)
             if step.part in self.down or (end and (ends or is_bare_end(part))):
                 active = False
-            outer = self.choices.get("residual_activation") == "outer" and not end
-            x = self._summed(x, unit, active and not (outer and residual and has_unknown_end(unit)))
+            inner = not end and has_unknown_end(unit)
+            active &= not (inner and self.choices.get("inner_activation") == "none")
+            x = self._summed(x, unit, active)
         inside = part.squeeze is not None and (residual and is_within(part))
         x = weighed(self, x, part) if inside else x
         if residual:

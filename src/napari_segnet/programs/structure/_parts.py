@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from napari_segnet.programs.structure._attention import Squeeze
 from napari_segnet.programs.structure._gates import Gate, gates_of
+from napari_segnet.programs.structure._last_steps import with_last_steps_apart
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
     BOTTLENECK,
-    DECODER,
     is_down,
     is_shortcut,
     numbers,
@@ -292,12 +292,7 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
                 # Neighbours of which no number tells what stands between: elements of a list.
                 found[-1] = replace(found[-1], name=found[-1].first.layer.name)
         found.append(Part(units=(unit,), name=_holder(unit, loose), gap=gap))
-    alike = _ends(found[0]) if found else ()
-    return [
-        piece
-        for part in found
-        for piece in (_split(part) if not alike or _ends(part) != alike else (part,))
-    ]
+    return with_last_steps_apart(found)
 
 
 def _networks(left: Sequence[Unit]) -> set[str]:
@@ -423,25 +418,3 @@ def _in_one_block(
     straight = False in one.ways and not one.ways[0] and not two.ways[0]
     straight &= max(two.kernel) % 2 == 1
     return alike and named and small and straight and _follows(one, two)
-
-
-def _ends(part: Part) -> tuple[object, ...]:
-    """Return what blocks of one class have in common where the last of their layers has no norm.
-
-    The block that takes the image ends in no step up, so others of its class do not either.
-    """
-    numbered = tuple((unit.layer.number, unit.norm is None) for unit in part.units)
-    bare = len(numbered) > 1 and part.units[0].norm is not None and part.units[-1].norm is None
-    return numbered if bare and None not in dict(numbered) else ()
-
-
-def _split(part: Part) -> tuple[Part, ...]:
-    """Cut off a last convolution that may be a transposed one: it lacks the norm of the others."""
-    *others, last = part.units
-    if not others or True not in last.ways or last.norm or not all(one.norm for one in others):
-        return (part,)
-    gap = others[-1].after
-    head = replace(part, units=tuple(others))
-    ways = (True, False) if role(last.layer.name) == DECODER else last.ways
-    tail = Part(units=(replace(last, ways=ways),), name=last.layer.name, gap=gap)
-    return (head, tail)

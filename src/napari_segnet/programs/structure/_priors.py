@@ -12,13 +12,14 @@ the answer by nearest pixels and one leaves it as it is, which copied pixels sho
 are measured; so is ``pixel_weights``, in 26 of 395 files with definitions, and ``linear_resize``
 (what resizes by linear weights, in definitions of 114 repositories of which each counts once for
 modules, and else for functions; nearest ones are as rare as in ``_choices.py``). ``first_norm``,
-``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both``, ``none`` and
-``outer`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``, ``branch_mean``,
-``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``named_recurrence``, ``block_end``,
-``down_activation``, ``between``, ``output_resize``, ``unused_layer``, ``second_input``,
-``ungated_join``, ``image_sum``, ``channel_weights``, ``weighed``, ``weighed_sum``, ``gate_end``,
-``unseen_norm``, ``epsilon``, ``groups``, ``unpooled`` in ``resize``, the split of the rare
-activations, and all costs of topologies are estimates: they only order what shapes leave open.
+``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
+``residual_activation``, ``inner_activation``, ``encoder_activation``, ``branch_dilation``,
+``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``,
+``named_recurrence``, ``block_end``, ``down_activation``, ``between``, ``output_resize``,
+``unused_layer``, ``second_input``, ``ungated_join``, ``image_sum``, ``channel_weights``,
+``weighed``, ``weighed_sum``, ``gate_end``, ``unseen_norm``, ``epsilon``, ``groups``, ``unpooled``
+in ``resize``, the split of the rare activations, and all costs of topologies are estimates: they
+only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "between": {"none": 3, "sigmoid": 2, "softmax": 1},
     "unseen_norm": {"none": 33, "instance": 1},
     "hidden_norm": {"none": 10, "instance": 7},
-    "residual_activation": {"after-add": 6, "before-add": 4, "both": 1, "none": 1, "outer": 1},
+    "residual_activation": {"after-add": 6, "before-add": 4, "both": 1, "none": 1},
+    "inner_activation": {"each": 60, "none": 2},
     "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2, "2": 1, "channels": 1},
     "inverted": {"added": 5, "none": 1},
 }  # fmt: skip

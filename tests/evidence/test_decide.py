@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from support.calibrated import OPEN, Toys, bits, calibrated, drawn
+from torch import nn
 
+from napari_segnet.containers import open_weights
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import MARGINS, Decision, Fit, Variants, Verdict, decide, margin, rank
-from napari_segnet.evidence._decide import _leads
+from napari_segnet.evidence._decide import _leads, _verdict
 from napari_segnet.evidence._margins import UNCERTAIN
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.graph import (
@@ -22,7 +24,7 @@ from napari_segnet.graph import (
     Resize,
 )
 from napari_segnet.image import Image
-from napari_segnet.programs.structure import Candidate
+from napari_segnet.programs.structure import Candidate, read_structure
 from napari_segnet.progress import run
 
 TRUTHS = (
@@ -280,6 +282,47 @@ def test_a_choice_that_only_one_topology_has_does_not_keep_it_first():
     assert _leads(one, best)
     worse = replace(one, fit=Fit(norms={str(n): 1.0 for n in range(4)}))
     assert _leads(worse, best, misfits=True) and not _leads(worse, best)
+
+
+@pytest.mark.parametrize(("value", "decided"), [("elu", True), ("relu6", False)])
+def test_no_activation_is_decided_that_cuts_what_other_pictures_make_large(value, decided):
+    near, far = (Fit(norms={str(n): value for n in range(8)}) for value in (0.001, 0.05))
+    toy = Toys().candidate("toy", {})
+    best, other = (
+        Judged(candidate=replace(toy, choices={**toy.choices, "activation": word}), fit=fit)
+        for word, fit in ((value, near), ("relu", far))
+    )
+    verdict = _verdict(best, "activation", {"relu": other}, "activation")
+    assert (verdict.value, verdict.decided) == (value, decided)
+
+
+class Level(nn.Module):
+    """Two convolutions with their norms, by name."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b)
+        self.conv2, self.bn2 = nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b)
+
+
+class Levels(nn.Module):
+    """The layers of a U-Net."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.mid = Level(3, 8), Level(8, 16), Level(16, 32)
+        self.up2, self.dec2 = nn.ConvTranspose2d(32, 16, 2, 2), Level(32, 16)
+        self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), Level(16, 8)
+        self.head = nn.Conv2d(8, 1, 1)
+
+
+@pytest.mark.parametrize("inner", ["each", "none"])
+def test_an_activation_that_blocks_lack_is_missed_nowhere_else(inner, tmp_path):
+    torch.save(Levels().state_dict(), tmp_path / "net.pth")
+    space = read_structure(open_weights(tmp_path / "net.pth")[0])
+    truth = space.candidate(space.layouts[0], {"inner_activation": inner})
+    best = run(decide(space, calibrated(truth.graph))).best
+    assert (best.choices["inner_activation"], best.choices["activation"]) == (inner, "relu")
 
 
 def test_a_first_candidate_that_cannot_take_the_tensors_stops_nothing():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ ROWS_AT_ONCE = 10_000
 
 def _content(made: Segmentation) -> dict[str, Any]:
     return {
-        **made.origin.to_json(),
+        **{one.name: getattr(made.origin, one.name) for one in fields(made.origin)},
         "kind": made.kind,
         "axes": made.axes,
         "shape": list(made.labels.shape),

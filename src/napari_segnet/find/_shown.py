@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.image import Image
-from napari_segnet.prepare import ChannelMap, Normalization, fit, map_channels, parse_normalizer
+from napari_segnet.prepare import (
+    ArrayStatistics,
+    ChannelMap,
+    Normalization,
+    fit,
+    map_channels,
+    parse_normalizer,
+)
 from napari_segnet.prepare.scale import resize, scaled_lengths
 
 __all__ = ["Part", "Tile", "Way", "part_of"]
@@ -19,6 +26,8 @@ __all__ = ["Part", "Tile", "Way", "part_of"]
 MOST_EDGE_PX = 1536
 """Of the middle of a plane, in which tiles are looked for: enough for some hundred cells, and
 quick to measure for each normalisation."""
+LIMITS = (5.0, 25.0, 50.0, 75.0, 95.0)
+"""Percentiles of a part, below which a set of tiles should have as many pixels."""
 TRIED_SETS = 48
 """Of tiles; the set that looks most like the whole part is shown."""
 Pixels = npt.NDArray[np.float32]
@@ -84,8 +93,7 @@ class Part:
         self._raw: dict[tuple[ChannelMap, Tile], npt.NDArray[np.generic]] = {}
         sizes = image.sizes
         self.shape = sizes["y"], sizes["x"]
-        plane = image.read(t=0, z=sizes["z"] // 2)[0, :, 0].astype(np.float32).mean(axis=0)
-        self._plane: Pixels = np.nan_to_num(plane, posinf=0.0, neginf=0.0)
+        self._middle = image.read(t=0, z=sizes["z"] // 2)[0, :, 0]  # (c, y, x)
 
     def map(self, way: Way) -> ChannelMap:
         """Return which channels a way takes."""
@@ -162,7 +170,7 @@ class Part:
     def _likest(self, height: int, width: int, count: int) -> tuple[Tile, ...]:
         tops, lefts = _drawn(self.shape, (height, width), count)
         unlike = np.zeros(TRIED_SETS)
-        for figure in _figures(self._plane):
+        for figure in _figures(self._middle):
             # Neighbours are a column fewer than pixels.
             across = width - (self.shape[1] - figure.shape[1])
             if across:
@@ -213,17 +221,28 @@ def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
     return Part(replace(image, data=pixels, levels=()), channels, ndim, depth, corner)
 
 
-def _figures(plane: Pixels) -> Iterator[npt.NDArray[np.generic]]:
-    """Yield what the mean of tiles should be like.
+def _figures(channels: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield what the mean of tiles should be like, of the mean of some channels ``(c, y, x)``.
 
     Which pixels are below each of five limits; how much neighbours differ.
     """
-    limits = np.quantile(plane, (0.05, 0.25, 0.5, 0.75, 0.95))
+    wide = channels.astype(np.float32)
+    plane: Pixels = wide[0] if len(wide) == 1 else wide.mean(axis=0)
+    if channels.dtype.kind == "f":
+        plane = np.nan_to_num(plane, posinf=0.0, neginf=0.0)
+    limits = _limits(channels, plane)
     for limit in limits:
         yield plane <= limit
     if plane.shape[1] > 1:
-        spread = max(float(limits[-1] - limits[0]), 1e-6)
+        spread = max(limits[-1] - limits[0], 1e-6)
         yield np.abs(np.diff(plane, axis=1)).astype(np.float64) * (5 / spread)
+
+
+def _limits(channels: npt.NDArray[Any], plane: Pixels) -> tuple[float, ...]:
+    """Return percentiles of a plane; where they can be counted, in a tenth of numpy's time."""
+    if len(channels) == 1 and channels.dtype.kind in "iu" and channels.dtype.itemsize <= 2:
+        return ArrayStatistics(channels).percentiles(*LIMITS)
+    return tuple(np.percentile(plane, LIMITS).tolist())
 
 
 def _means(
@@ -238,10 +257,15 @@ def _means(
         return _shares(figure, tops, lefts, height, width)
     # Counts of a part's pixels are exact in float32, and quick to add.
     dtype = np.float32 if figure.dtype == bool else np.float64
-    sums: npt.NDArray[Any] = np.zeros([n + 1 for n in figure.shape], dtype)
-    figure.astype(dtype, copy=False).cumsum(0).cumsum(1, out=sums[1:, 1:])
-    low, right = tops + height, lefts + width
-    found = sums[low, right] - sums[tops, right] - sums[low, lefts] + sums[tops, lefts]
+    down: npt.NDArray[Any] = np.zeros((figure.shape[0] + 1, figure.shape[1]), dtype)
+    figure.cumsum(0, dtype, out=down[1:])
+    # Along rows only where boxes begin or end: one pixel after the other, that takes longest.
+    rows, at = np.unique(np.stack([tops, tops + height]), return_inverse=True)
+    first, last = at.reshape(2, *tops.shape)
+    sums: npt.NDArray[Any] = np.zeros((rows.size, figure.shape[1] + 1), dtype)
+    down[rows].cumsum(1, out=sums[:, 1:])
+    right = lefts + width
+    found = sums[last, right] - sums[first, right] - sums[last, lefts] + sums[first, lefts]
     means: npt.NDArray[np.float64] = found / np.float64(height * width)
     return means
 

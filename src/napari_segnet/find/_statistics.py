@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,9 @@ class Norms:
         stored = [row for row in stored if bool((row[1] != 0).any()) or bool((row[2] != 1).any())]
         stored = stored[:first]
         self.names = [node.name for node, *_ in stored]
-        self._stored = [
-            _Stored.of(mean.double().numpy(), v.double().numpy()) for _, mean, v in stored
-        ]
+        self._stored = _Stored.of(
+            [(mean.double().numpy(), variance.double().numpy()) for _, mean, variance in stored]
+        )
         self._network: GraphNetwork | None = None
         self._found: dict[str, tuple[Figures, Figures]] = {}
         self._own = False
@@ -129,23 +130,12 @@ class Norms:
         The mean over norms, of the mean over their channels, of the logarithm of ``soft`` plus the
         Kullback-Leibler divergence of two normal distributions, in nats.
         """
-        rows = zip(seen.means, seen.variances, strict=True)
-        return self._mean_of([(m.mean(0), v.mean(0) + m.var(0)) for m, v in rows], soft)
+        means, variances = _joined(seen)
+        return self._stored.divergence(means.mean(0), variances.mean(0) + means.var(0), soft)
 
     def misfits(self, seen: Seen, soft: float) -> list[float]:
         """Return the same of each tile for itself."""
-        rows = list(zip(seen.means, seen.variances, strict=True))
-        return [
-            self._mean_of([(m[i], v[i]) for m, v in rows], soft) for i in range(len(rows[0][0]))
-        ]
-
-    def _mean_of(self, came: Sequence[tuple[Figures, Figures]], soft: float) -> float:
-        found = []
-        for (mean, variance), trained in zip(came, self._stored, strict=True):
-            far = trained.divergences(mean, variance)
-            if far.size:
-                found.append(float(np.log(far + soft).mean()))
-        return float(np.mean(found)) if found else float("nan")
+        return [self._stored.divergence(m, v, soft) for m, v in zip(*_joined(seen), strict=True)]
 
     def _measuring(self, name: str, norm: Any) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return what a norm does, and remembers of what comes to it."""
@@ -165,28 +155,58 @@ class Norms:
         return forward
 
 
+def _joined(seen: Seen) -> tuple[Figures, Figures]:
+    """Return means and variances of all norms ``(tiles, channels of all)``."""
+    return np.concatenate(seen.means, axis=1), np.concatenate(seen.variances, axis=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Stored:
-    """What a file says of one norm: the channels that are alive, their means and variances."""
+    """What a file says of its norms, one after the other: the channels that are alive.
+
+    Attributes
+    ----------
+    alive : ndarray
+        ``(channels,)`` of all.
+    mean, variance, least : ndarray
+        ``(alive,)``; ``least`` is added to both variances, and is in ``variance`` already.
+    norms : tuple of slice
+        Which of the living ones are of one norm; those without any are left out.
+    """
 
     alive: npt.NDArray[np.bool_]
     mean: Figures
     variance: Figures
-    least: float
+    least: Figures
+    norms: tuple[slice, ...]
 
     @classmethod
-    def of(cls, mean: Figures, variance: Figures) -> _Stored:
-        alive = variance > ALIVE * variance.max()
-        mean, variance = mean[alive], variance[alive]
-        least = FLOOR * float(np.median(variance)) if variance.size else 0.0
-        return cls(alive=alive, mean=mean, variance=variance + least, least=least)
+    def of(cls, rows: Sequence[tuple[Figures, Figures]]) -> _Stored:
+        """Return what to compare with, of mean and variance of each norm."""
+        alive = [variance > ALIVE * variance.max() for _, variance in rows]
+        variances = [variance[own] for (_, variance), own in zip(rows, alive, strict=True)]
+        least = [np.full(v.size, FLOOR * np.median(v) if v.size else 0.0) for v in variances]
+        ends = np.cumsum([0, *(v.size for v in variances)]).tolist()
+        nothing = np.zeros(0)
+        every = np.concatenate([nothing, *least])
+        return cls(
+            alive=np.concatenate([nothing.astype(bool), *alive]),
+            mean=np.concatenate(
+                [nothing, *(mean[own] for (mean, _), own in zip(rows, alive, strict=True))]
+            ),
+            variance=np.concatenate([nothing, *variances]) + every,
+            least=every,
+            norms=tuple(slice(low, high) for low, high in pairwise(ends) if high > low),
+        )
 
-    def divergences(self, mean: Figures, variance: Figures) -> Figures:
-        """Return the divergence of each channel that is alive, in nats."""
+    def divergence(self, mean: Figures, variance: Figures, soft: float) -> float:
+        """Return the mean over norms, see :meth:`Norms.misfit`; not a number without any."""
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = (variance[self.alive] + self.least) / self.variance
             shift = (mean[self.alive] - self.mean) ** 2 / self.variance
             far = 0.5 * (ratio + shift - 1 - np.log(ratio))
         # What came out as no number is as far as can be; rounding may fall short of 0.
-        found: Figures = np.clip(np.nan_to_num(far, nan=WORST, posinf=WORST), 0.0, WORST)
-        return found
+        far = np.clip(np.nan_to_num(far, nan=WORST, posinf=WORST), 0.0, WORST)
+        logs = np.log(far + soft)
+        found = [float(logs[norm].mean()) for norm in self.norms]
+        return float(np.mean(found)) if found else float("nan")

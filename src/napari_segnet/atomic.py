@@ -421,6 +421,8 @@ def _put_all_in_place(waiting: list[tuple[Path, Path]], token: str) -> None:
 def make_folders(folder: Path) -> list[Path]:
     """Create a folder and its parents; return what was created, the deepest first."""
     made: list[Path] = []
+    if folder.is_dir():
+        return made
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         for path in reversed(missing):

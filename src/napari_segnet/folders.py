@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 __all__ = ["cache_folder", "data_folder"]
 
@@ -16,11 +19,10 @@ def data_folder() -> Path:
     chosen = os.environ.get("NAPARI_SEGNET_DATA")
     if chosen:
         return Path(chosen)
-    try:
-        from platformdirs import user_data_path
-    except ImportError:
+    found = _platform_dirs()
+    if found is None:
         return Path.home() / ".local" / "share" / "napari-segnet"
-    return Path(user_data_path("napari-segnet", appauthor=False))
+    return Path(found.user_data_path("napari-segnet", appauthor=False))
 
 
 def cache_folder() -> Path:
@@ -31,8 +33,16 @@ def cache_folder() -> Path:
     chosen = os.environ.get("NAPARI_SEGNET_DATA")
     if chosen:
         return Path(chosen) / "cache"
-    try:
-        from platformdirs import user_cache_path
-    except ImportError:
+    found = _platform_dirs()
+    if found is None:
         return Path.home() / ".cache" / "napari-segnet"
-    return Path(user_cache_path("napari-segnet", appauthor=False))
+    return Path(found.user_cache_path("napari-segnet", appauthor=False))
+
+
+@functools.cache
+def _platform_dirs() -> Any:
+    """Import ``platformdirs``; None where it is not there, which takes long to find out."""
+    try:
+        return importlib.import_module("platformdirs")
+    except ImportError:
+        return None

@@ -126,17 +126,24 @@ def check_types(settings: Any) -> None:
     SettingsError
         For the first that is not.
     """
-    for name, hint in _hints(type(settings)).items():
+    for name, kind, optional, said in _kinds(type(settings)):
         value = getattr(settings, name)
-        if get_origin(hint) in (Union, types.UnionType):
-            if value is None:
-                continue
-            kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-            if value in _said(kinds):
-                continue
-            (hint,) = (kind for kind in kinds if get_origin(kind) is not Literal)
-        if not _is_of(value, hint):
-            raise SettingsError(f"{name} is {value!r}, but must be {_words(hint)}.")
+        if type(value) is kind or (optional and (value is None or value in said)):
+            continue
+        if not _is_of(value, kind):
+            raise SettingsError(f"{name} is {value!r}, but must be {_words(kind)}.")
+
+
+@functools.cache
+def _kinds(cls: Any) -> tuple[tuple[str, Any, bool, tuple[str, ...]], ...]:
+    """Return name and type of each setting, if it may be open, and the words that it takes."""
+    rows = []
+    for name, hint in _hints(cls).items():
+        optional = get_origin(hint) in (Union, types.UnionType)
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)] if optional else [hint]
+        (kind,) = (kind for kind in kinds if get_origin(kind) is not Literal)
+        rows.append((name, kind, optional, _said(kinds)))
+    return tuple(rows)
 
 
 def _said(kinds: Iterable[Any]) -> tuple[str, ...]:

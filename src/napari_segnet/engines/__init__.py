@@ -42,6 +42,7 @@ __all__ = [
     "distrust",
     "engine_for",
     "kind_for",
+    "kind_of",
     "learn",
     "named_engine",
     "require_precision",
@@ -80,6 +81,11 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
         f"of this installation runs ({', '.join(kind.name for kind in ENGINES)}). Update "
         "napari-segnet."
     )
+
+
+def kind_of(engine: Engine) -> EngineKind:
+    """Return the kind of a loaded engine."""
+    return next(kind for kind in ENGINES if kind.name == engine.name)
 
 
 def engine_for(

@@ -12,7 +12,7 @@ from napari_segnet.engines import (
     choose_device,
     distrust,
     engine_for,
-    kind_for,
+    kind_of,
     named_engine,
 )
 from napari_segnet.engines.apart import ApartEngine
@@ -145,7 +145,7 @@ def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     if isinstance(engine, ApartEngine):
         best = engine.best_device(plan.settings.device)
     else:
-        best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
+        best = choose_device(plan.settings.device, kind_of(engine).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

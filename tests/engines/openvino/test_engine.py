@@ -159,6 +159,22 @@ def test_memory_is_kept_for_the_next_tile_and_given_back_when_none_comes(checkpo
     assert engine._program.held_bytes == 0
 
 
+def test_one_look_waits_however_many_tiles_come(checkpoint, monkeypatch):
+    monkeypatch.setattr(engine_module, "HELD_BYTES", 0)
+    monkeypatch.setattr(engine_module, "IDLE_S", 0.5)
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 1)
+    batch, waiting, until = pictures(1, 1, (32, 32)).numpy(), set(), time.monotonic() + 1.2
+    while time.monotonic() < until:
+        engine.maps(batch)
+        waiting.add(engine._program._idle)
+        assert engine._program.held_bytes, "given back between tiles"
+    assert len(waiting - {None}) <= 4
+    ended = time.monotonic() + 20
+    while engine._program.held_bytes and time.monotonic() < ended:
+        time.sleep(0.02)
+    assert engine._program.held_bytes == 0
+
+
 @sn.progress.job
 def predicting(engine, batch):
     yield sn.Progress(what="tile")

@@ -161,12 +161,15 @@ class _Program:
         """Keep the memory of a tile for the next one, if that comes soon; with its turn held."""
         with self._lock:
             self.held_bytes, self._used = max(self.held_bytes, needed), time.monotonic()
-            if self._idle is not None:
-                self._idle.cancel()
-            if self.held_bytes > HELD_BYTES or self._several[1] is not None:
-                self._idle = threading.Timer(IDLE_S, self._rest)
-                self._idle.daemon = True
-                self._idle.start()
+            much = self.held_bytes > HELD_BYTES or self._several[1] is not None
+            if much and self._idle is None:
+                self._look_in(IDLE_S)
+
+    def _look_in(self, seconds: float) -> None:
+        """See later if it rests; with its lock held. One look waits, however many tiles come."""
+        self._idle = threading.Timer(seconds, self._rest)
+        self._idle.daemon = True
+        self._idle.start()
 
     def release(self) -> None:
         """Give memory that is held between two tiles back to the system."""
@@ -175,7 +178,12 @@ class _Program:
 
     def _rest(self) -> None:
         with turn(self._device):
-            if time.monotonic() - self._used >= IDLE_S:  # a tile may have been at work meanwhile
+            with self._lock:
+                left = self._used + IDLE_S - time.monotonic()
+                self._idle = None
+                if left > 0:  # a tile was at work meanwhile
+                    self._look_in(left)
+            if left <= 0:
                 self._let_go()
 
     def _let_go(self) -> None:

@@ -175,6 +175,23 @@ def test_one_look_waits_however_many_tiles_come(checkpoint, monkeypatch):
     assert engine._program.held_bytes == 0
 
 
+def test_a_request_waits_for_the_next_tile_until_it_is_cancelled_or_rests(checkpoint):
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 1)
+    small, large = pictures(2, 1, (384, 384), seed=3).numpy()[:, None]
+    right = engine.maps(small[..., :64, :64])
+    (kept,) = engine._program._requests
+    assert np.array_equal(engine.maps(small[..., :64, :64]), right)
+    assert engine._program._requests == [kept], "the same one"
+    job = predicting(engine, large)
+    threading.Timer(0.1, job.cancel).start()
+    with pytest.raises(Cancelled):
+        run(job)
+    assert engine._program._requests == []
+    assert np.array_equal(engine.maps(small[..., :64, :64]), right)
+    engine.release()
+    assert engine._program._requests == []
+
+
 @sn.progress.job
 def predicting(engine, batch):
     yield sn.Progress(what="tile")

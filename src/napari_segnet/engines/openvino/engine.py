@@ -7,7 +7,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -124,19 +124,36 @@ class _Program:
         self._make = functools.partial(compiled, model, device, threads)
         self._device, self._threads = device, threads
         self._several: tuple[int, Any] = (1, None)
+        self._requests: list[tuple[Any, Any]] = []
         self.network: Any = self._make()
         self.held_bytes, self._used = 0, 0.0
         self._idle: threading.Timer | None = None
         self._lock = threading.Lock()
 
-    def of(self, count: int) -> Any:
-        """Return the network for ``count`` requests at once; with a turn held."""
+    @contextlib.contextmanager
+    def request(self, count: int) -> Iterator[Any]:
+        """Lend a request of the network for ``count`` at once; with a turn held.
+
+        Afterwards it waits for the next tile, unless that raised something: to make one takes 2 ms.
+        """
+        with self._lock:
+            network = self._of(count)
+            mine = next((pair for pair in self._requests if pair[0] is network), None)
+            if mine is not None:
+                self._requests.remove(mine)
+        request = network.create_infer_request() if mine is None else mine[1]
+        yield request
+        with self._lock:
+            if network in (self.network, self._several[1]):
+                self._requests.append((network, request))
+
+    def _of(self, count: int) -> Any:
         if count == 1:
             return self.network
-        with self._lock:
-            if self._several[0] != count:
-                self._several = (count, self._make(streams=count))
-            return self._several[1]
+        if self._several[0] != count:
+            self._requests.clear()  # those of another number hold memory
+            self._several = (count, self._make(streams=count))
+        return self._several[1]
 
     def most_at_once(self, batch: npt.NDArray[np.float32]) -> int:
         """Return how many such batches may be answered at once, each by threads of its own."""
@@ -149,10 +166,11 @@ class _Program:
         The network of several requests is compiled when it is needed; whoever is answered by it at
         this moment is cancelled, too.
         """
-        if count > 1:
-            with self._lock:
+        with self._lock:
+            self._requests.clear()
+            if count > 1:
                 self._several = (1, None)
-            return
+                return
         self.network = None
         self.network = self._make()
         self.held_bytes = 0
@@ -187,9 +205,10 @@ class _Program:
                 self._let_go()
 
     def _let_go(self) -> None:
-        self.network.release_memory()
         with self._lock:
+            self._requests.clear()
             self._several = (1, None)
+        self.network.release_memory()
         self.held_bytes = 0
 
 
@@ -229,6 +248,24 @@ class _Cut:
         if key not in self._known:  # tiles of an image have few sizes
             self._known[key] = cuts_for(self._graph, lengths, keep)
         return self._known[key]
+
+
+def _answered(
+    request: Any, given: list[npt.NDArray[Any]], keep: tuple[slice, ...]
+) -> npt.NDArray[np.float32]:
+    """Return what a request answers; one that was cancelled is of no use any more."""
+    # Shared: what is given must stay as it is until it is answered, and does.
+    request.start_async(given, share_inputs=True)
+    try:
+        while not request.wait_for(LOOK_MS):
+            check_cancelled()
+    except Cancelled:
+        request.cancel()
+        with contextlib.suppress(RuntimeError):  # says that it was cancelled
+            request.wait()
+        raise
+    request.wait()  # raises what went wrong, which wait_for keeps to itself
+    return np.array(request.get_output_tensor(0).data[keep], np.float32)
 
 
 class OpenVinoEngine:
@@ -334,21 +371,12 @@ class OpenVinoEngine:
         most: int,
         keep: tuple[slice, ...] = (),
     ) -> npt.NDArray[np.float32]:
-        request = program.of(most).create_infer_request()
-        # Shared: what is given must stay as it is until it is answered, and does.
-        request.start_async(given, share_inputs=True)
         try:
-            while not request.wait_for(LOOK_MS):
-                check_cancelled()
+            with program.request(most) as request:
+                return _answered(request, given, keep)
         except Cancelled:
-            request.cancel()
-            with contextlib.suppress(RuntimeError):  # says that it was cancelled
-                request.wait()
-            del request
             program.renew(most)
             raise
-        request.wait()  # raises what went wrong, which wait_for keeps to itself
-        return np.array(request.get_output_tensor(0).data[keep], np.float32)
 
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
         """Refuse: only networks that answer with maps are converted."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from support.networks import Jvanvugt, Milesial, assemble, weights_of
@@ -99,3 +102,38 @@ def network(family, reference, **told):
     checkpoint = family.describe(weights, told)
     module = fast_copy(assemble(family, checkpoint, weights).requires_grad_(False), "cuda")
     return checkpoint, module.to("meta")
+
+
+LAYERS = [
+    nn.Conv2d(2, 6, 3, padding=1),
+    nn.Conv2d(2, 6, (3, 5), stride=(2, 3), padding=(1, 0), dilation=(1, 2), groups=2),
+    nn.Conv3d(2, 3, 3, stride=2, bias=False),
+    nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
+    nn.ConvTranspose3d(2, 4, (1, 2, 2), stride=(1, 2, 2)),
+    nn.MaxPool2d(2),
+    nn.MaxPool2d((3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+    nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
+    nn.MaxPool3d(2, ceil_mode=True),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_the_answer_of_a_layer_is_as_large_as_that_of_torch(layer):
+    lengths = (9, 14, 13)[-3 if "3d" in str(layer) else -2 :]
+    seen = []
+    peak_bytes(
+        layer.to("meta"), lambda layer, x: seen.append(tuple(layer(x).shape)), (2, 2, *lengths)
+    )
+    empty = layer.to_empty(device="cpu")
+    with torch.no_grad():
+        assert seen == [tuple(empty(torch.zeros(2, 2, *lengths)).shape)]
+
+
+@pytest.mark.subprocess
+def test_torch_imports_no_compiler_for_it():
+    code = (
+        "import sys, napari_segnet as sn; from napari_segnet.engines.torch.dry import DryRun;"
+        "DryRun(sn.identify('nuclei')).peak_bytes(1, (64, 64));"
+        "sys.exit('sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -92,7 +92,9 @@ _RESIZING = frozenset(
 """Those that are told the pixels of their answer."""
 
 
-def _shaped(func: Any, args: Any, kwargs: Any) -> torch.Tensor | None:
+def _shaped(
+    func: Any, args: Any, kwargs: Any
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor] | None:
     """Return what common operations return, by their shapes; None for all others.
 
     torch's own arithmetic without values would import its compiler, which takes two seconds.
@@ -100,10 +102,15 @@ def _shaped(func: Any, args: Any, kwargs: Any) -> torch.Tensor | None:
     name = func.overloadpacket.__name__
     if name == "cat" and not kwargs:
         return _joined(*args)
+    if name == "convolution" and not kwargs:
+        return _convolved(*args)
+    if name in ("max_pool2d_with_indices", "max_pool3d_with_indices") and not kwargs:
+        pooled = _pooled(*args)
+        return pooled, pooled.new_empty(pooled.shape, dtype=torch.int64)
     if name in _POINTWISE:
         tensors = [one for one in args if isinstance(one, torch.Tensor)]
         if len(tensors) == 1:
-            return torch.empty_like(tensors[0])
+            return tensors[0].new_empty(tensors[0].shape)
         return tensors[0].new_empty(_broadcast([tuple(one.shape) for one in tensors]))
     if name in _RESIZING and len(args) > 1 and isinstance(args[1], list | tuple):
         x, lengths = args[:2]
@@ -122,3 +129,53 @@ def _joined(tensors: list[torch.Tensor], axis: int = 0) -> torch.Tensor:
     shape = list(tensors[0].shape)
     shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
     return tensors[0].new_empty(shape)
+
+
+def _convolved(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    extra: Sequence[int],
+    groups: int,
+) -> torch.Tensor:
+    """Return what ``convolution`` returns, by its shape, as https://docs.pytorch.org says it."""
+    lengths = []
+    for axis, (n, edge) in enumerate(zip(x.shape[2:], weight.shape[2:], strict=True)):
+        step, margin, more = (_along(each, axis) for each in (stride, padding, extra))
+        reach = _along(dilation, axis) * (edge - 1) + 1
+        if transposed:
+            lengths.append((n - 1) * step - 2 * margin + reach + more)
+        else:
+            lengths.append((n + 2 * margin - reach) // step + 1)
+    channels = weight.shape[1] * groups if transposed else weight.shape[0]
+    return x.new_empty((len(x), channels, *lengths))
+
+
+def _pooled(
+    x: torch.Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil: bool = False,
+) -> torch.Tensor:
+    """Return what a pooling returns, by its shape; without a stride windows lie side by side."""
+    lengths = []
+    for axis, n in enumerate(x.shape[2:]):
+        edge, margin = _along(kernel, axis), _along(padding, axis)
+        step = _along(stride or kernel, axis)
+        reach = _along(dilation, axis) * (edge - 1) + 1
+        count = (n + 2 * margin - reach + (step - 1 if ceil else 0)) // step + 1
+        if ceil and (count - 1) * step >= n + margin:
+            count -= 1  # a window that begins behind the end is left out
+        lengths.append(count)
+    return x.new_empty((*x.shape[:2], *lengths))
+
+
+def _along(numbers: Sequence[int], axis: int) -> int:
+    """Return the number of an axis; one may stand for all."""
+    return numbers[min(axis, len(numbers) - 1)]

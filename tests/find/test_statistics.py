@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from concurrent.futures import ThreadPoolExecutor
 
-from napari_segnet.find._statistics import WORST, Seen, _joined, _Stored
+import numpy as np
+import torch
+from torch import nn
+
+from napari_segnet.builtin import weights_path
+from napari_segnet.find._network import witness_of
+from napari_segnet.find._statistics import WORST, Seen, _joined, _of_one_channel, _Stored
+from napari_segnet.recognition import identify
 
 SOFT = 0.3
 
@@ -51,3 +58,30 @@ def test_norms_are_joined_tile_by_tile() -> None:
 
     assert means.tolist() == [[1, 1, 1, 0]] * 2
     assert variances.shape == (2, 6)
+
+
+def test_a_layer_of_one_channel_answers_alike_and_with_channels_last() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(1, 8, 3, padding=1).to(memory_format=torch.channels_last)
+    given = torch.rand(2, 1, 24, 20)
+    with torch.inference_mode():
+        before = layer(given)
+        _of_one_channel(layer)
+        after = layer(given)
+
+    assert torch.allclose(before, after, atol=1e-6)
+    assert after.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_threads_do_not_see_each_others_tiles() -> None:
+    witness = witness_of(identify(weights_path("nuclei")), 3)
+    assert witness is not None
+    norms, rng = witness.norms, np.random.default_rng(0)
+    tiles = [rng.random((1 + n % 2, 1, 32, 32), dtype=np.float32) for n in range(16)]
+    alone = [norms.misfit(norms.show(tile, own=n % 3 == 0), SOFT) for n, tile in enumerate(tiles)]
+
+    def misfit(n: int) -> float:
+        return norms.misfit(norms.show(tiles[n], own=n % 3 == 0), SOFT)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(misfit, range(len(tiles)))) == alone

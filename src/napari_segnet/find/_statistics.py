@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.nn import functional
 
 from napari_segnet.engines.torch.device import on_threads
@@ -77,9 +78,7 @@ class Norms:
             [(mean.double().numpy(), variance.double().numpy()) for _, mean, variance in stored]
         )
         self._network: GraphNetwork | None = None
-        self._found: dict[str, tuple[Figures, Figures]] = {}
-        self._own = False
-        self._lock = threading.Lock()
+        self._now = threading.local()  # images are looked at from several threads
         if not stored:
             return
         nodes = needed(graph, tuple(self.names)).nodes
@@ -93,6 +92,9 @@ class Norms:
         self._network.load_state_dict(state)
         if self.graph.ndim == 2:  # twice as fast on a CPU
             self._network.to(memory_format=torch.channels_last)
+            for layer in self._network.modules():
+                if isinstance(layer, nn.Conv2d) and layer.in_channels == 1:
+                    _of_one_channel(layer)
         for name in self.names:
             norm = self._network.layers(name)[0]
             norm.forward = self._measuring(name, norm)
@@ -113,15 +115,15 @@ class Norms:
             brightness and contrast of the tiles do not matter, but what is in them does.
         """
         assert self._network is not None
-        # Images are looked at from several threads; each tile is small: a second thread of torch
-        # would mostly wait, and take a core from the network meanwhile.
-        with self._lock, on_threads(1):
-            self._own = own
+        self._now.own, self._now.found = own, {}
+        # Each tile is small: a second thread of torch would mostly wait, and take a core from the
+        # network meanwhile.
+        with on_threads(1):
             shown = torch.from_numpy(tiles)
             if shown.ndim == 4:
                 shown = shown.contiguous(memory_format=torch.channels_last)
             self._network(shown)
-            rows = [self._found.pop(name) for name in self.names]
+        rows = [self._now.found.pop(name) for name in self.names]
         return Seen(means=tuple(m for m, _ in rows), variances=tuple(v for _, v in rows))
 
     def misfit(self, seen: Seen, soft: float) -> float:
@@ -146,13 +148,28 @@ class Norms:
             mean = x.mean(space, keepdim=True)
             variance = (x - mean).square_().mean(space)
             mean = mean.flatten(1)
-            self._found[name] = mean.double().numpy(), variance.double().numpy()
+            self._now.found[name] = mean.double().numpy(), variance.double().numpy()
             of = norm.running_mean, norm.running_var
-            if self._own:
-                of = mean.mean(0), variance.mean(0) + mean.var(0, unbiased=False)
+            if self._now.own:
+                of = mean[0], variance[0]
+                if len(mean) > 1:
+                    of = mean.mean(0), variance.mean(0) + mean.var(0, unbiased=False)
             return functional.batch_norm(x, *of, norm.weight, norm.bias, eps=norm.eps)
 
         return forward
+
+
+def _of_one_channel(layer: nn.Conv2d) -> None:
+    """Let a layer convolve as torch stores tensors by itself, and hand on channels last.
+
+    Where channels come last, torch takes four times as long for one of them.
+    """
+    plain = layer.weight.detach().contiguous(memory_format=torch.contiguous_format)
+    # The stride of an axis of length 1 says nothing, but torch goes by it.
+    layer.weight.data = plain.reshape(-1).reshape(plain.shape)
+    layer.register_forward_hook(
+        lambda _layer, _given, x: x.contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _joined(seen: Seen) -> tuple[Figures, Figures]:

@@ -35,6 +35,8 @@ Todo = tuple[Bar, str, Path]
 """Who shows how far an image is, the stem of its results, its file."""
 AT_ONCE = 2
 """Small images that OpenVINO answers beside each other, each by threads of its own."""
+AHEAD = AT_ONCE + 1
+"""Small images that are worked on before their turn: one is read while the others are answered."""
 WRITTEN_AT_ONCE = 4
 """Small images that are labelled and written beside each other: until the disk holds the files of
 one, most of the time is waited (33 of 36 ms were measured)."""
@@ -85,7 +87,7 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
                 plan = replace(plan, predict=same_engine(plan.predict, made.prediction.origin))
                 # The first image is answered alone: its network is converted and compiled.
                 small = plan.predict.engine == "openvino" and _is_small(made.image)
-                most = AT_ONCE if small else 1
+                most = AHEAD if small else 1
                 del got, mine
                 threads.finish(plan, bar, stem, path, made, alone=not coming)
             except KeyboardInterrupt as error:
@@ -137,7 +139,7 @@ class _Threads:
 
     def __init__(self, show: Show) -> None:
         self._show = show
-        self._ahead = ThreadPoolExecutor(AT_ONCE, "napari-segnet reads")
+        self._ahead = ThreadPoolExecutor(AHEAD, "napari-segnet reads")
         self._behind = ThreadPoolExecutor(WRITTEN_AT_ONCE, "napari-segnet writes")
         self._writing: deque[tuple[Bar, Path, Future[Done]]] = deque()
         self._telling = threading.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,3 +121,23 @@ def test_what_is_said_of_an_image_that_fails_is_said(
     lines = [json.loads(line) for line in said.out.splitlines()]
     ended = sorted(Path(line["image"]).name for line in lines if line.get("files"))
     assert ended == [f"cell{n}.tif" for n in (0, 1, 2, 4, 6, 7, 8)]
+
+
+def test_one_image_is_read_while_others_are_answered(
+    weights, folder, tmp_path, capsys, monkeypatch
+):
+    answered, at_work, most = _in_turn.answered, set(), [0]
+
+    @sn.progress.job
+    def slow(plan, stem, image, begun):
+        at_work.add(stem)
+        most[0] = max(most[0], len(at_work))
+        time.sleep(0.1)
+        made = yield from answered(plan, stem, image, begun)
+        at_work.discard(stem)
+        return made
+
+    monkeypatch.setattr(_in_turn, "answered", slow)
+    names = segmented(weights, folder, tmp_path, capsys)
+    assert most[0] == _in_turn.AHEAD == 3
+    assert names == sorted(names)

@@ -65,4 +65,4 @@ def label_unit(unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
     labels = labeler.label(unit, settings)
     if labeler.kind == "instance":
         require_object_room(int(labels.max(initial=0)))
-    return refine(labels, settings, labeler.kind)
+    return refine(labels, settings, labeler.kind, in_order=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import large_array
+from napari_segnet.steps._union import joined
 
 __all__ = ["bands", "join_bands"]
 
@@ -89,15 +90,10 @@ def _joined_numbers(pairs: npt.NDArray[np.int32], used: int) -> npt.NDArray[np.i
     A piece takes the place of its smallest id: that one holds its first pixel, so the order
     stays that of the raster.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     # Only what lies at a seam meets anything: few of millions.
     at_seams, pair = np.unique(pairs, return_inverse=True)
     above, below = pair.reshape(pairs.shape).T
-    ones = np.ones(len(pairs), np.int8)
-    graph = coo_array((ones, (above, below)), shape=(at_seams.size,) * 2)
-    _, group = connected_components(graph, directed=False)
+    _, group = joined(at_seams.size, above, below)
     _, smallest = np.unique(group, return_index=True)
     taken = at_seams[smallest[group]]
     numbers = np.ones(used + 1, np.int32)

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.steps._union import joined
+
 __all__ = ["Grid", "Passes", "basins", "join_basins", "narrow", "steepest", "steps_of"]
 
 
@@ -183,9 +185,6 @@ def join_basins(
     tops : ndarray
         The height of each group's highest peak.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     group = np.arange(tops.size)
     a, b, height = passes.a, passes.b, passes.height
     while True:
@@ -204,11 +203,10 @@ def join_basins(
             way = np.flatnonzero(height == highest[side])
             over[side[way]] = way
         ways = over[gives_in]
-        graph = coo_matrix((np.ones(ways.size, bool), (a[ways], b[ways])), shape=(tops.size,) * 2)
-        count, joined = connected_components(graph, directed=False)
+        count, now = joined(tops.size, a[ways], b[ways])
         before, tops = tops, np.full(count, -np.inf)
-        np.maximum.at(tops, joined, before)
-        group, a, b = joined[group], joined[a], joined[b]
+        np.maximum.at(tops, now, before)
+        group, a, b = now[group], now[a], now[b]
         apart = a != b
         a, b, height = a[apart], b[apart], height[apart]
 

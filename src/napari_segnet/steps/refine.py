@@ -23,7 +23,11 @@ __all__ = ["refine", "refine_keeping_ids"]
 
 
 def refine(
-    labels: npt.NDArray[np.int32], settings: LabelSettings, kind: Kind = "instance"
+    labels: npt.NDArray[np.int32],
+    settings: LabelSettings,
+    kind: Kind = "instance",
+    *,
+    in_order: bool = False,
 ) -> npt.NDArray[np.int32]:
     """Fill holes, do the named steps, clear the border, remove small objects: in this order.
 
@@ -38,6 +42,8 @@ def refine(
     kind : Kind
         ``semantic``: ids are classes and stay; what is refined is each connected piece of
         one class.
+    in_order : bool
+        The ids are 1..n in raster order already, as every labeler gives them.
 
     Returns
     -------
@@ -47,10 +53,11 @@ def refine(
     check(settings)
     steps = _chosen(settings)
     if kind == "instance":
-        labels = relabel_raster(labels)  # the steps keep tables by id: leave no gaps
+        if not in_order:
+            labels = relabel_raster(labels)  # the steps keep tables by id: leave no gaps
         for step in steps:
             labels = step.refine(labels, settings)
-        return relabel_raster(labels)
+        return relabel_raster(labels) if steps or not in_order else labels
     if not steps:
         return labels
     pieces = connected(labels)

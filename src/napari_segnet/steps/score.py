@@ -19,7 +19,10 @@ __all__ = ["score_labels"]
 
 
 def score_labels(
-    labels: npt.NDArray[np.int32], unit: Unit, kind: Kind = "instance"
+    labels: npt.NDArray[np.int32],
+    unit: Unit,
+    kind: Kind = "instance",
+    counts: npt.NDArray[np.int64] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return the mean probability inside each label and the class that it shows.
 
@@ -32,6 +35,8 @@ def score_labels(
         The maps that the labels were made of.
     kind : Kind
         ``semantic`` if the ids are class indices: they are then the classes.
+    counts : ndarray, optional
+        What :func:`count_pixels` says of the labels, where that is known.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def score_labels(
         ``(n,)`` int64: with several classes, the one of the highest mean probability
         (never the background); else 1.
     """
-    counts = count_pixels(labels)
+    counts = count_pixels(labels) if counts is None else counts
     ids = np.flatnonzero(counts[1:]) + 1
 
     def mean(channel: int) -> npt.NDArray[np.float64]:

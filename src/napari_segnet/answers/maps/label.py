@@ -79,8 +79,8 @@ def label_maps(
 def _add_scores(
     table: Table, found: npt.NDArray[np.int32], unit: Unit, kind: Kind, used: int
 ) -> None:
-    ids, scores, classes = score_labels(found, unit, kind)
     counts = count_pixels(found)  # of a semantic unit, too, ids are those that it has
+    ids, scores, classes = score_labels(found, unit, kind, counts)
     table.ids.append(ids if kind == "semantic" else ids + used)
     table.scores.append(scores)
     table.classes.append(classes)

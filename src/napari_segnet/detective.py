@@ -7,10 +7,12 @@ and what each of them finds is put side by side: the user sees which is right.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -265,12 +267,18 @@ def _other_network(
     """
     shipped, found = builtin_models(), ("", math.inf)
     for name, path in shipped.items() if checkpoint.path in shipped.values() else ():
-        other = identify(path)
+        other = _identified(path)
         if inverted(other, settings) != inverted(checkpoint, settings):
             like = yield from likeness(other, image, way_of(other, image, settings))
             if like is not None and like.score < found[1]:
                 found = name, like.score
     return found
+
+
+@functools.cache
+def _identified(path: Path) -> Checkpoint:
+    """Identify a built-in network once for all images of a folder."""
+    return identify(path)
 
 
 @job

@@ -187,10 +187,14 @@ def test_the_first_layers_tell_it_and_are_loaded_once_for_a_folder(grey, monkeyp
         return witness_of(checkpoint, first)
 
     monkeypatch.setattr("napari_segnet.find._like.witness_of", counted)
-    monkeypatch.setattr("napari_segnet.find._like._last", None)
+    monkeypatch.setattr("napari_segnet.find._like._kept", [])
     for seed in (53, 54):
         run(likeness(identify(grey.path), image(cells(seed, edge=96)), way))
     assert loaded == [FIRST_NORMS]
+    for seed in (53, 54):
+        run(likeness(identify("nuclei"), image(cells(seed, edge=96)), way))
+        run(likeness(identify(grey.path), image(cells(seed, edge=96)), way))
+    assert loaded == [FIRST_NORMS] * 2, "each network once, also in turns"
     few, every = witness_of(grey, FIRST_NORMS).norms, witness_of(grey).norms
     assert len(few.graph.nodes) < len(every.graph.nodes) / 2
     tiles = np.random.default_rng(0).normal(size=(2, 1, 96, 96)).astype(np.float32)

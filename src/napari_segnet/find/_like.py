@@ -117,16 +117,18 @@ class _Scout:
     tiles: float
 
 
-_last: tuple[Checkpoint, _Scout | None] | None = None
-"""Of the network that was looked at last: a folder is run by one."""
+MOST_KEPT = 4
+"""A folder is run by one network, and an unlike image is shown to others, too."""
+_kept: list[tuple[Checkpoint, _Scout | None]] = []
+"""Of the networks that were loaded last, the latest first."""
 
 
 def _scout(checkpoint: Checkpoint) -> _Scout | None:
-    """Load the first norms of a network, unless they are those of the last image."""
-    global _last
-    known = _last
-    if known is not None and known[0] == checkpoint and checkpoint.stamp is not None:
-        return known[1]
+    """Load the first norms of a network, unless they are kept."""
+    if checkpoint.stamp is not None:
+        for known, kept in tuple(_kept):
+            if known == checkpoint:
+                return kept
     witness = witness_of(checkpoint, FIRST_NORMS)
     found = None
     if witness is not None:
@@ -136,7 +138,7 @@ def _scout(checkpoint: Checkpoint) -> _Scout | None:
         whole, first = (work(g, edge) for g in (family.graph(checkpoint), witness.norms.graph))
         tiles = SHARE * whole / first if 0 < first <= whole < math.inf else SHARE
         found = _Scout(witness=witness, edge=edge, tiles=tiles)
-    _last = (checkpoint, found)
+    _kept[:] = [(checkpoint, found), *_kept[: MOST_KEPT - 1]]
     return found
 
 

@@ -311,8 +311,11 @@ def flush(path: Path) -> None:
             flush(one)
         flush_folder(path)
         return
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    opened = os.open(path, os.O_RDWR | _BINARY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def flush_folder(folder: Path) -> None:

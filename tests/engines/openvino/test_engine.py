@@ -19,7 +19,7 @@ from support.networks import pictures
 import napari_segnet as sn
 from napari_segnet import cache
 from napari_segnet.engines import kind_for
-from napari_segnet.engines.turns import turn
+from napari_segnet.engines.turns import small_at_once, turn
 from napari_segnet.errors import Cancelled, EngineError, SettingsError
 from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import run
@@ -175,21 +175,25 @@ def test_one_look_waits_however_many_tiles_come(checkpoint, monkeypatch):
     assert engine._program.held_bytes == 0
 
 
-def test_a_request_waits_for_the_next_tile_until_it_is_cancelled_or_rests(checkpoint):
-    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 1)
-    small, large = pictures(2, 1, (384, 384), seed=3).numpy()[:, None]
+def test_a_request_of_several_waits_for_the_next_tile_until_it_is_cancelled_or_rests(checkpoint):
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 2)
+    program, (small, large) = engine._program, pictures(2, 1, (384, 384), seed=3).numpy()[:, None]
     right = engine.maps(small[..., :64, :64])
-    (kept,) = engine._program._requests
-    assert np.array_equal(engine.maps(small[..., :64, :64]), right)
-    assert engine._program._requests == [kept], "the same one"
-    job = predicting(engine, large)
-    threading.Timer(0.1, job.cancel).start()
-    with pytest.raises(Cancelled):
-        run(job)
-    assert engine._program._requests == []
-    assert np.array_equal(engine.maps(small[..., :64, :64]), right)
+    assert program._requests == [], "one that is alone would hold a large tile"
+    with small_at_once(2):
+        assert np.array_equal(engine.maps(small[..., :64, :64]), right)
+        kept = list(program._requests)
+        assert np.array_equal(engine.maps(small[..., :64, :64]), right)
+        assert program._requests == kept and len(kept) == 1, "the same one"
+        job = predicting(engine, large)
+        threading.Timer(0.1, job.cancel).start()
+        with pytest.raises(Cancelled):
+            run(job)
+        assert program._requests == []
+        assert np.array_equal(engine.maps(small[..., :64, :64]), right)
+        assert len(program._requests) == 1
     engine.release()
-    assert engine._program._requests == []
+    assert program._requests == []
 
 
 @sn.progress.job

@@ -124,7 +124,7 @@ class _Program:
         self._make = functools.partial(compiled, model, device, threads)
         self._device, self._threads = device, threads
         self._several: tuple[int, Any] = (1, None)
-        self._requests: list[tuple[Any, Any]] = []
+        self._requests: list[Any] = []
         self.network: Any = self._make()
         self.held_bytes, self._used = 0, 0.0
         self._idle: threading.Timer | None = None
@@ -134,26 +134,22 @@ class _Program:
     def request(self, count: int) -> Iterator[Any]:
         """Lend a request of the network for ``count`` at once; with a turn held.
 
-        Afterwards it waits for the next tile, unless that raised something: to make one takes 2 ms.
+        One of several waits for the next tile, unless this one raised something: to make a request
+        often waits for the tile at work beside it. One that is alone would hold a large tile.
         """
+        if count == 1:
+            yield self.network.create_infer_request()
+            return
         with self._lock:
-            network = self._of(count)
-            mine = next((pair for pair in self._requests if pair[0] is network), None)
-            if mine is not None:
-                self._requests.remove(mine)
-        request = network.create_infer_request() if mine is None else mine[1]
+            if self._several[0] != count:
+                self._requests.clear()
+                self._several = (count, self._make(streams=count))
+            network = self._several[1]
+            request = self._requests.pop() if self._requests else network.create_infer_request()
         yield request
         with self._lock:
-            if network in (self.network, self._several[1]):
-                self._requests.append((network, request))
-
-    def _of(self, count: int) -> Any:
-        if count == 1:
-            return self.network
-        if self._several[0] != count:
-            self._requests.clear()  # those of another number hold memory
-            self._several = (count, self._make(streams=count))
-        return self._several[1]
+            if network is self._several[1]:
+                self._requests.append(request)
 
     def most_at_once(self, batch: npt.NDArray[np.float32]) -> int:
         """Return how many such batches may be answered at once, each by threads of its own."""
@@ -166,11 +162,11 @@ class _Program:
         The network of several requests is compiled when it is needed; whoever is answered by it at
         this moment is cancelled, too.
         """
-        with self._lock:
-            self._requests.clear()
-            if count > 1:
+        if count > 1:
+            with self._lock:
+                self._requests.clear()
                 self._several = (1, None)
-                return
+            return
         self.network = None
         self.network = self._make()
         self.held_bytes = 0

@@ -126,7 +126,8 @@ def check_types(settings: Any) -> None:
     SettingsError
         For the first that is not.
     """
-    for name, kind, optional, said in _kinds(type(settings)):
+    cls: Any = type(settings)
+    for name, kind, optional, said in _kinds(cls):
         value = getattr(settings, name)
         if type(value) is kind or (optional and (value is None or value in said)):
             continue

@@ -3,17 +3,19 @@
 ::
 
     python benchmarks/annotator.py [DATA] [--network NAME|FILE] [--kind histology]
-        [--images 1 4 16 all] [--folds 4] [--only 2 3] [--seeds 3]
+        [--split val] [--images 1 4 16 all] [--folds 4] [--only 2 3] [--seeds 3]
         [--out runs/annotator.jsonl] [--set NAME=VALUE] [--scratch] [--keep FOLDER] [--table]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv`` (columns name, split, kind). A simulated annotator corrects some
 images of a kind that the built-in network never saw: all their objects, exactly. How they are
 best shown to the network is tried on these objects first (``start_well``) and taken if it is
-offered. The network is taught them so as the Train dock does it (something is held out, and only
-a better network is kept) and then labels images that neither the annotator nor the training ever
-saw. The same is done with a network of the same shape that begins from nothing (``--scratch``).
-The networks, and their labels of what nobody saw, are kept for other measurements with ``--keep``.
+offered; so is another built-in network (its training images must then not be among them:
+``--split``). The network is taught them so as the Train dock does it (something is held out, and
+only a better network is kept) and then labels images that neither the annotator nor the training
+ever saw. The same is done with a network of the same shape that begins from nothing
+(``--scratch``). The networks, and their labels of what nobody saw, are kept for other
+measurements with ``--keep``.
 
 The images are cut into ``--folds`` parts: each in turn is what is labelled in the end, and the
 annotator draws from the others, other images with every seed. A larger set holds the smaller
@@ -53,7 +55,13 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.evaluate import Scores, evaluate, pool, read_labels
 from napari_segnet.settings import parse_pairs, settings_from
-from napari_segnet.train import TrainingResult, TrainSettings, fine_tune, start_well
+from napari_segnet.train import (
+    TrainingResult,
+    TrainSettings,
+    fine_tune,
+    other_built_in,
+    start_well,
+)
 from napari_segnet.train._begin import SHOWN, with_facts_of
 
 SETTINGS = TrainSettings(minutes=3, threads=1)
@@ -65,10 +73,11 @@ TAUGHT = "taught.safetensors"
 """Name of the new network's file."""
 
 
-def samples(root: Path, kind: str) -> list[Sample]:
-    """Return all images of a kind, of both splits, in the order of their names."""
+def samples(root: Path, kind: str, split: str | None = None) -> list[Sample]:
+    """Return all images of a kind, of one split or of both, in the order of their names."""
     return [
-        Sample(image=image, labels=truth, source=image.stem) for image, truth in pairs(root, kind)
+        Sample(image=image, labels=truth, source=image.stem)
+        for image, truth in pairs(root, kind, split)
     ]
 
 
@@ -128,21 +137,24 @@ def run(
     count = len(rest) if job["images"] == "all" else min(job["images"], len(rest))
     chosen = drawn(rest, count, job["seed"])
     with tempfile.TemporaryDirectory() as folder:
-        trained, settings, minutes = taught(network, chosen, job, settings, Path(folder))
+        begun, trained, settings, minutes = taught(network, chosen, job, settings, Path(folder))
         made = labels_of(trained.checkpoint, test)
+        plain = labels_of(with_facts_of(begun, trained.checkpoint, *SHOWN), test)
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(folder) / TAUGHT, keep / f"{named(job)}.safetensors")
             by_name = {s.source: one for s, one in zip(test, made, strict=True)}
             np.savez_compressed(keep / f"{named(job)}.npz", **by_name)
     each = scored(made, test)
-    old = untaught(network, trained.checkpoint, test, chosen, settings, known)
+    old = untaught(network, begun, trained.checkpoint, (test, chosen), settings, known)
     return {
         **job,
         "budget": settings.minutes,
         "steps": 0 if settings.minutes else settings.epochs * settings.steps_per_epoch,
         **minutes,
+        "began_with": begun.path.stem,
         **old,
+        "after_plain": pool(scored(plain, test)).ap50,
         "after": pool(each).ap50,
         "after_ap75": pool(each).ap75,
         "after_pq": pool(each).pq,
@@ -161,36 +173,50 @@ def taught(
     job: dict[str, Any],
     settings: TrainSettings,
     folder: Path,
-) -> tuple[TrainingResult, TrainSettings, dict[str, float]]:
-    """Return the training on the chosen images, how it showed them, and its minutes."""
+) -> tuple[Checkpoint, TrainingResult, TrainSettings, dict[str, float]]:
+    """Return what was begun with, its training, how that showed the images, and its minutes."""
     dataset, out = as_dataset(folder / "dataset", chosen), folder / TAUGHT
-    begin = replace(network, path=out, card={}) if job["scratch"] else network
+    begin = network
     begun, cpu = time.perf_counter(), time.process_time()
     if not job["scratch"]:
-        settings = sn.run(start_well(network, dataset, settings, device="cpu")).taken(settings)
+        others = other_built_in(network)
+        found = sn.run(start_well(network, dataset, settings, device="cpu", others=others))
+        if found.other is None:
+            settings = found.taken(settings)
+        else:
+            begin = sn.identify(found.other.name)
+            settings = found.as_its_card_says(settings)
+    taught_one = replace(begin, path=out, card={}) if job["scratch"] else begin
     trained = sn.run(
-        fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
+        fine_tune(taught_one, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
     )
     minutes = (time.perf_counter() - begun) / 60, (time.process_time() - cpu) / 60
-    return trained, settings, dict(zip(("minutes", "cpu_minutes"), minutes, strict=True))
+    took = dict(zip(("minutes", "cpu_minutes"), minutes, strict=True))
+    return begin, trained, settings, took
 
 
 def untaught(
     network: Checkpoint,
+    begun: Checkpoint,
     trained: Checkpoint,
-    test: list[Sample],
-    chosen: list[Sample],
+    parts: tuple[list[Sample], list[Sample]],
     settings: TrainSettings,
     known: dict[str, Scores],
 ) -> dict[str, Any]:
-    """Return the figures of the old network; ``known`` keeps the scores of each image and way."""
+    """Return the figures of what was begun with on what nobody saw and what was learned from.
+
+    ``known`` keeps the scores of each image and way.
+    """
+    test, chosen = parts
     way = f"{settings.normalize} {settings.channels} {settings.invert} {settings.scale}"
 
     def of(sample: Sample, shown: str) -> Scores:
-        key = f"{sample.image} {shown}"
+        one = begun if shown else network
+        key = f"{one.path.stem} {sample.image} {shown}"
         if key not in known:
             # Mirror images and scales bring something without any training.
-            one = with_facts_of(trained, network, *SHOWN) if shown.endswith("averaged") else network
+            if shown.endswith("averaged"):
+                one = with_facts_of(trained, begun, *SHOWN)
             how = settings if shown else None
             (known[key],) = scored(labels_of(one, [sample], how), [sample])
         return known[key]
@@ -238,9 +264,9 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the table, and what it says of the aims."""
     yield (
         "| images | runs | objects | corrections | CPU minutes | as they are | started well | "
-        "averaged, too | after | from scratch |"
+        "averaged, too | after, plain | after | from scratch |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     sizes = sorted({d["images"] for d in done}, key=lambda n: math.inf if n == "all" else n)
     curve: list[tuple[float, float]] = []
     for size in sizes:
@@ -255,11 +281,14 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
         curve.append((objects, after))
         work = statistics.mean(d["corrections"] for d in ours)
         # Lines of earlier versions do not say it.
-        averaged = spread([d["before_averaged"] for d in ours if "before_averaged" in d])
+        averaged, plain = (
+            spread([d[name] for d in ours if name in d])
+            for name in ("before_averaged", "after_plain")
+        )
         yield (
             f"| {size} | {len(ours)} | {objects:.0f} | {work:.0f} | {minutes:.1f} | "
-            f"{untried:.3f} | {before:.3f} | {averaged} | {spread([d['after'] for d in ours])} | "
-            f"{spread(bare)} |"
+            f"{untried:.3f} | {before:.3f} | {averaged} | {plain} | "
+            f"{spread([d['after'] for d in ours])} | {spread(bare)} |"
         )
     at = interpolated(curve, WANTED_OBJECTS)
     if at is not None and curve[-1][1] > 0:
@@ -296,6 +325,7 @@ def main() -> int:
     parser.add_argument("data", type=Path, nargs="?", default=os.environ.get("SEGNET_DATA"))
     parser.add_argument("--network", default="nuclei")
     parser.add_argument("--kind", default="histology")
+    parser.add_argument("--split", help="only images of this one")
     parser.add_argument(
         "--images",
         nargs="+",
@@ -319,7 +349,7 @@ def main() -> int:
         told = parse_pairs(args.set)
         checked = settings_from(TrainSettings, told)
         settings = replace(SETTINGS, **{name: getattr(checked, name) for name in told})
-        data = samples(Path(args.data) / "nuclei", args.kind)
+        data = samples(Path(args.data) / "nuclei", args.kind, args.split)
         network, known = sn.identify(args.network), {}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         done = read(args.out)

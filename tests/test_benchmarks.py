@@ -151,6 +151,10 @@ def test_annotator(bench_here, network, tmp_path):
     assert "\n| 1 | 2 |" in said  # two folds each
     assert "\n| all | 2 |" in said
     assert "let through by the gate: " in said
+    lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    # The built-in network finds the bright discs without a training, the given one nothing.
+    assert {line["began_with"] for line in lines if line["images"] == "all"} == {"nuclei"}
+    assert all(0 <= line["after_plain"] <= 1 for line in lines)
     assert len(list((tmp_path / "kept").glob("taught-*.safetensors"))) == 4
     with np.load(tmp_path / "kept" / "taught-1-fold-0-seed-0.npz") as made:
         assert sorted(made.files) == ["a", "c"]  # what fold 0 has not seen

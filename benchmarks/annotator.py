@@ -181,7 +181,7 @@ def taught(
     if not job["scratch"]:
         others = other_built_in(network)
         found = sn.run(start_well(network, dataset, settings, device="cpu", others=others))
-        if found.other is None:
+        if found.other is None or not found.other.is_certain:
             settings = found.taken(settings)
         else:
             begin = sn.identify(found.other.name)

@@ -214,6 +214,16 @@ def test_another_network_that_is_better_is_offered_to_begin_with(tmp_path, netwo
     assert found.as_its_card_says(replace(how, epochs=7)) == replace(QUICK, epochs=7)
 
 
+def test_a_higher_score_that_may_be_chance_is_said_to_be_that(tmp_path, network, knows_dark):
+    """Formerly nobody with one corrected image heard of a network that fits better."""
+    data, how = dark_objects(tmp_path / "d"), replace(QUICK, scale=45.0, promote_at=0.9999)
+    found = run(start_well(network, data, how, device="cpu", others=[knows_dark]))
+    assert found.other.name == "dark" and not found.other.is_certain
+    assert "dark has a higher score without a training, " in found.sentence()
+    assert "but this may be chance: it is better with a probability of " in found.sentence()
+    assert found.best == found.untrained.score, "it counts for nothing yet"
+
+
 def test_another_network_that_is_not_better_is_not_mentioned(tmp_path, network, knows_dark):
     data = dark_objects(tmp_path / "d")
     found = run(start_well(knows_dark, data, QUICK, device="cpu", others=[network]))

@@ -185,14 +185,16 @@ class _Tries:
     def best_of(
         self, others: Sequence[Checkpoint], than: TriedWay, wanted: float
     ) -> Generator[Progress, None, OtherNetwork | None]:
-        """Try other networks; return the best if it is better than a way by more than chance.
+        """Try other networks; return the best whose score is higher than that of a way.
+
+        One that is better by more than chance comes before all others.
 
         Images whose true labels are the own answer of one of the two are left out: no other network
         could be better there.
         """
         how = as_run(StartingPoint.as_its_card_says(self._settings), self._device)
         how = replace(how, mirror="no", multiscale="no")
-        best = None
+        found: list[OtherNetwork] = []
         for network in others:
             if self.seconds >= MOST_S:
                 break
@@ -204,11 +206,10 @@ class _Tries:
             own = {*held.own, *than.held.own}
             way, usual = TriedWay(changes={}, held=held.without(own)), than.held.without(own)
             comparison = way.held.compared_to(usual, 1 - (1 - wanted) / len(others))
-            if comparison is not None and comparison.verdict == "better":
-                if best is None or way.score > best.way.score:
-                    name = network.path.stem
-                    best = OtherNetwork(name=name, way=way, comparison=comparison)
-        return best
+            if comparison is not None and comparison.gain[1] >= NOTHING:
+                name = network.path.stem
+                found.append(OtherNetwork(name=name, way=way, comparison=comparison))
+        return max(found, key=lambda other: (other.is_certain, other.way.score), default=None)
 
     def add_where_it_fits(self, changes: Changes) -> Generator[Progress, None, None]:
         """Try one way, unless one of the images cannot be shown so: a grey one has no stains."""

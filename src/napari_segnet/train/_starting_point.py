@@ -83,7 +83,7 @@ class TriedWay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherNetwork:
-    """Another network that labels the corrected images better, without a training.
+    """Another network with a higher score on the corrected images, without a training.
 
     Attributes
     ----------
@@ -99,8 +99,19 @@ class OtherNetwork:
     way: TriedWay
     comparison: Comparison
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether it is better by more than chance."""
+        return self.comparison.verdict == "better"
+
     def sentence(self) -> str:
         """Say it for a biologist."""
+        if not self.is_certain:
+            return (
+                f"The built-in network {self.name} has a higher score without a training, "
+                f"{self.way.score:.2f}, but this may be chance: it is better with a probability "
+                f"of {self.comparison.chance:.0%}. More corrected objects would tell."
+            )
         low, _, high = self.comparison.after
         return (
             f"The built-in network {self.name} has a score of {self.way.score:.2f} (between "
@@ -126,7 +137,7 @@ class StartingPoint:
         size and the outputs are averaged; None where that is not better by more than chance, or
         was not tried. A training needs none of it: it decides by its own settings.
     other : OtherNetwork or None
-        The best of the other networks, where it is better than what is offered by more than chance.
+        The best of the other networks, where its score is higher than that of what is offered.
     given : mapping of str to str or float
         The settings that were given, in which all ways are shown where they do not differ.
     """
@@ -147,7 +158,7 @@ class StartingPoint:
     @property
     def best(self) -> float:
         """The score of the best that can be had without a training."""
-        other = 0.0 if self.other is None else self.other.way.score
+        other = self.other.way.score if self.other is not None and self.other.is_certain else 0.0
         return max(self.untrained.score, other)
 
     @property

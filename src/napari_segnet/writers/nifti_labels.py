@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Mapping
-from contextlib import ExitStack
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ NO_EXTENSION = b"\0\0\0\0"
 """Behind the header: no further data before the numbers."""
 LEVEL = 1
 """Labels shrink by 20 and more in any case; see ``ZLIB`` in ``ome_tiff.py``."""
+GZIP = 16 + zlib.MAX_WBITS
+"""What zlib calls the format of gzip: https://docs.python.org/3/library/zlib.html"""
 LONGEST_NIFTI_1 = 32767
 
 
@@ -116,14 +118,24 @@ def write_nifti_labels(
     """
     block = _on_grid(labels, axes, grid)
     header = _header(grid, block.shape, block.dtype)
-    with ExitStack() as stack:
-        out: Any = stack.enter_context(path.open("wb"))
-        if packed:  # without a name and a time, which would differ
-            zipped = gzip.GzipFile("", "wb", LEVEL, out, mtime=0)
-            out = stack.enter_context(zipped)
-        out.write(header + NO_EXTENSION)
-        for index in np.ndindex(block.shape[:-2]):
-            out.write(np.ascontiguousarray(block[index]).astype(block.dtype).tobytes())
+    planes = (
+        np.ascontiguousarray(block[index]).astype(block.dtype).tobytes()
+        for index in np.ndindex(block.shape[:-2])
+    )
+    parts = chain([header + NO_EXTENSION], planes)
+    with path.open("wb") as out:
+        out.writelines(_zipped(parts) if packed else parts)
+
+
+def _zipped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a gzip file without a name and a time, which would differ.
+
+    Not by ``gzip.GzipFile``: one whose disk is full writes again when Python deletes it.
+    """
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
+    for part in parts:
+        yield packer.compress(part)
+    yield packer.flush()
 
 
 def _on_grid(labels: npt.NDArray[Any], axes: str, grid: Grid) -> npt.NDArray[Any]:

@@ -39,7 +39,9 @@ from napari_segnet.sinks.file import file_array
 from napari_segnet.train import train
 from napari_segnet.writers import exporters, write_segmentation
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+TIFFFILE = r"ignore:Exception ignored in.*<_io\.BytesIO:pytest.PytestUnraisableExceptionWarning"
+"""What it had in memory of a file that could not be written, told from Python 3.13 on."""
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", TIFFFILE)
 
 Work = Callable[[Path], Any]
 Check = Callable[[Path], None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BARE", "FOREIGN", "FUNCTIONAL", "SUPERVISED", "settled"]
+__all__ = ["BARE", "FOREIGN", "FUNCTIONAL", "SUPERVISED", "TwoLevels", "settled"]
 
 
 def settled(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -33,6 +33,35 @@ def settled(network: nn.Module, seed: int = 0) -> nn.Module:
             module.weight.data = torch.rand(shape, generator=generator) + 0.5
             module.bias.data = torch.randn(shape, generator=generator) * 0.2
     return network.eval()
+
+
+class TwoLevels(nn.Module):
+    """A U-Net of two levels for three channels, of blocks that are given.
+
+    Parameters
+    ----------
+    block, middle : callable
+        ``(inputs, outputs) -> Module``; ``middle`` is the lowest one.
+    """
+
+    def __init__(
+        self,
+        block: Callable[[int, int], nn.Module],
+        middle: Callable[[int, int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.enc1, self.enc2, self.mid = block(3, 4), block(4, 8), (middle or block)(8, 16)
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), block(16, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), block(8, 4)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self.enc1(x)
+        two = self.enc2(functional.max_pool2d(one, 2))
+        x = self.mid(functional.max_pool2d(two, 2))
+        x = self.dec2(torch.cat([self.up2(x), two], 1))
+        answer: Tensor = self.head(self.dec1(torch.cat([self.up1(x), one], 1)))
+        return answer
 
 
 def _double(inputs: int, outputs: int, norm: bool = True) -> nn.Sequential:

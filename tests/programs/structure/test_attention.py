@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.bare_networks import settled
+from support.bare_networks import TwoLevels, settled
 from torch import nn
 from torch.nn.functional import max_pool2d
 
@@ -223,25 +223,6 @@ class Bare(nn.Module):
         return answer
 
 
-class Ends(nn.Module):
-    """A U-Net with such blocks, and one of a ``Sequential`` that ends with its activation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.enc1, self.enc2, self.mid = Bare(3, 4), Bare(4, 8), block(8, 16)
-        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), Bare(16, 8)
-        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), Bare(8, 4)
-        self.head = nn.Conv2d(4, 2, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        one = self.enc1(x)
-        two = self.enc2(max_pool2d(one, 2))
-        x = self.mid(max_pool2d(two, 2))
-        x = self.dec2(torch.cat([self.up2(x), two], 1))
-        answer: torch.Tensor = self.head(self.dec1(torch.cat([self.up1(x), one], 1)))
-        return answer
-
-
 def opened(network: nn.Module, path: Path) -> Networks:
     torch.save(network.state_dict(), path / "net.pth")
     return read_structure(open_weights(path / "net.pth")[0])
@@ -317,7 +298,7 @@ def test_a_skip_connection_goes_through_attention_before_it_is_joined(tmp_path: 
 
 
 def test_blocks_of_named_layers_may_end_with_their_norm(tmp_path: Path) -> None:
-    network = settled(Ends())
+    network = settled(TwoLevels(Bare, block))
     space = opened(network, tmp_path)
     assert far(space, network, block_end="none") < 1e-4
     assert far(space, network) > 1e-3

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from support.bare_networks import settled
+from support.bare_networks import TwoLevels, settled
 from torch import nn
-from torch.nn.functional import max_pool2d
 
 from napari_segnet.containers import open_weights
 from napari_segnet.graph import Arithmetic
@@ -92,27 +91,8 @@ class Quiet(nn.Module):
         return torch.relu(y + self.shortcut(x))
 
 
-class QuietNet(nn.Module):
-    """A U-Net of such blocks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.enc1, self.enc2, self.mid = Quiet(3, 4), Quiet(4, 8), Quiet(8, 16)
-        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), Quiet(16, 8)
-        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), Quiet(8, 4)
-        self.head = nn.Conv2d(4, 2, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        one = self.enc1(x)
-        two = self.enc2(max_pool2d(one, 2))
-        x = self.mid(max_pool2d(two, 2))
-        x = self.dec2(torch.cat([self.up2(x), two], 1))
-        answer: torch.Tensor = self.head(self.dec1(torch.cat([self.up1(x), one], 1)))
-        return answer
-
-
 def test_a_block_may_have_no_activation_but_that_behind_its_sum(tmp_path: Path) -> None:
-    network = settled(QuietNet())
+    network = settled(TwoLevels(Quiet))
     torch.save(network.state_dict(), tmp_path / "net.pth")
     space = read_structure(open_weights(tmp_path / "net.pth")[0])
     first = space.first(1)[0]

@@ -39,6 +39,7 @@ def test_results_reports_and_errors_come_back(worker):
 
 
 def test_arrays_come_whole_and_leave_no_memory_open(worker):
+    worker.call(workers.who)  # its process is there
     open_files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     large = np.arange(3_000_000, dtype=np.float32).reshape(3, 1000, 1000)
     for pixels in (large, large[:, ::2], large.T, np.zeros((0, 4)), np.arange(5)):

@@ -229,13 +229,15 @@ def _scales(
     gated = any(part.gate is not None and part.gate.halves for part in parts)
     gated |= any(step.below for step in topology.steps)
     if gated or any(step.before in RESIZINGS for step in topology.steps):
-        ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
-        narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
+        ups = [up_convolution(parts, topology.steps, at) for at in range(len(topology.steps))]
+        narrow = [unit for unit in ups if unit is not None and max(unit.kernel) == 1]
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
-        favoured = "bilinear-aligned" if whole else "bilinear" if gated else ""
-        linear = not (whole or gated) and (narrow or _joined_at_once(topology))
+        # Gates resize by functions, and so may what has no number in a Sequential behind a module.
+        by_function = gated or any(unit.lead == 0 and unit.layer.number is None for unit in narrow)
+        favoured = "bilinear-aligned" if whole else "bilinear" if by_function else ""
+        linear = not favoured and (bool(narrow) or _joined_at_once(topology))
         values = ordered("linear_resize") if linear else ordered("resize", favoured)
         back = can_unpool(parts, topology)
         values = tuple(value for value in values if back or value != UNPOOLED)

@@ -79,7 +79,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
 
 
 ALIGNED = 0.9
-"""Linear resizings with aligned corners for each without, in gates and by names of a published one.
+"""Linear resizings with aligned corners for each without, where a function may resize, and by names
+of a published network.
 
 By functions, which gates resize with, 13 of 32 repositories align corners; by modules 42 of 57."""
 

@@ -14,7 +14,7 @@ from napari_segnet.half import widened
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._channels import channel_of, object_map
 from napari_segnet.steps._types import filled_in
-from napari_segnet.steps.ids import count_pixels, look_up
+from napari_segnet.steps.ids import count_pixels, look_up, relabel_raster
 
 if TYPE_CHECKING:
     from napari_segnet.steps._types import LabelSettings, Unit
@@ -40,7 +40,7 @@ class FlowLabeler:
     kind: Kind = "instance"
 
     def label(self, unit: Unit, settings: LabelSettings) -> Labels:
-        """Return int32 labels ``(y, x)``; ids with gaps."""
+        """Return int32 labels ``(y, x)``; ids 1..n in raster order."""
         first = channel_of(unit.outputs, "flow")
         if first is None or unit.maps.ndim != 3:
             raise MismatchError(
@@ -51,9 +51,10 @@ class FlowLabeler:
         worst = filled_in(settings.flow_threshold, "flow_threshold")
         labels, errors = _found(unit, first, threshold, settings.flow_steps or STEPS, worst > 0)
         if not worst:
-            return labels.copy()
+            return relabel_raster(labels.copy())
         kept = (errors <= worst) & (count_pixels(labels) <= MOST_OF_IMAGE * labels.size)
-        return look_up(labels.copy(), np.where(kept, np.arange(kept.size, dtype=np.int32), 0))
+        numbers = np.where(kept, np.arange(kept.size, dtype=np.int32), 0)
+        return relabel_raster(look_up(labels.copy(), numbers))
 
 
 def _found(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,8 @@ from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import run
 
 pytest.importorskip("openvino", reason="openvino, the extra [fast], is not installed")
+
+from openvino import CompiledModel
 
 from napari_segnet.engines.openvino import convert
 from napari_segnet.engines.openvino import engine as engine_module
@@ -141,6 +144,37 @@ def test_a_cancelled_tile_ends_at_once_and_leaves_nothing_behind(checkpoint):
     assert time.perf_counter() - ended[0] < 1.0, "a loaded machine included"
     assert np.array_equal(engine.maps(second[..., :32, :32]), before)
     assert np.array_equal(engine.maps(second), right)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_cancelled_request_is_gone_before_the_network_is_compiled_again(
+    checkpoint, monkeypatch, at_once
+):
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 2)
+    made, looks, left = [], [], []
+    make, renew = CompiledModel.create_infer_request, engine_module._Program.renew
+
+    def made_request(network):
+        request = make(network)
+        made.append(weakref.ref(request))
+        return request
+
+    def renewed(program, count):
+        left.extend(one() for one in made)
+        renew(program, count)
+
+    def cancelled_at_work():
+        looks.append(len(looks))
+        if len(looks) > 1:  # the first one is before the tile
+            raise Cancelled("Stopped on request; nothing was changed.")
+
+    monkeypatch.setattr(CompiledModel, "create_infer_request", made_request)
+    monkeypatch.setattr(engine_module._Program, "renew", renewed)
+    monkeypatch.setattr(engine_module, "LOOK_MS", 0)
+    monkeypatch.setattr(engine_module, "check_cancelled", cancelled_at_work)
+    with small_at_once(at_once), pytest.raises(Cancelled):
+        engine.maps(pictures(1, 1, (384, 384), seed=3).numpy())
+    assert left == [None], "the memory of its tile would be held beside the new network"
 
 
 def test_memory_is_kept_for_the_next_tile_and_given_back_when_none_comes(checkpoint, monkeypatch):

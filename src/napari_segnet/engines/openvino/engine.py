@@ -7,6 +7,7 @@ import functools
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -247,21 +248,22 @@ class _Cut:
 
 
 def _answered(
-    request: Any, given: list[npt.NDArray[Any]], keep: tuple[slice, ...]
+    program: _Program, given: list[npt.NDArray[Any]], most: int, keep: tuple[slice, ...]
 ) -> npt.NDArray[np.float32]:
     """Return what a request answers; one that was cancelled is of no use any more."""
-    # Shared: what is given must stay as it is until it is answered, and does.
-    request.start_async(given, share_inputs=True)
-    try:
-        while not request.wait_for(LOOK_MS):
-            check_cancelled()
-    except Cancelled:
-        request.cancel()
-        with contextlib.suppress(RuntimeError):  # says that it was cancelled
-            request.wait()
-        raise
-    request.wait()  # raises what went wrong, which wait_for keeps to itself
-    return np.array(request.get_output_tensor(0).data[keep], np.float32)
+    with program.request(most) as request:
+        # Shared: what is given must stay as it is until it is answered, and does.
+        request.start_async(given, share_inputs=True)
+        try:
+            while not request.wait_for(LOOK_MS):
+                check_cancelled()
+        except Cancelled:
+            request.cancel()
+            with contextlib.suppress(RuntimeError):  # says that it was cancelled
+                request.wait()
+            raise
+        request.wait()  # raises what went wrong, which wait_for keeps to itself
+        return np.array(request.get_output_tensor(0).data[keep], np.float32)
 
 
 class OpenVinoEngine:
@@ -368,9 +370,10 @@ class OpenVinoEngine:
         keep: tuple[slice, ...] = (),
     ) -> npt.NDArray[np.float32]:
         try:
-            with program.request(most) as request:
-                return _answered(request, given, keep)
-        except Cancelled:
+            return _answered(program, given, most, keep)
+        except Cancelled as error:
+            # They hold the request, which holds the network and the memory of its tile.
+            traceback.clear_frames(error.__traceback__)
             program.renew(most)
             raise
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.compat import isalive
+from qtpy.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_segnet.widgets.prompt.tool import PromptTool
@@ -57,6 +58,15 @@ def test_it_leaves_the_canvas_as_it_was(canvas, qtbot):
     presses.leave()
     qtbot.mouseDClick(canvas, LEFT, pos=HERE)
     assert canvas.told == [("double", HERE, LEFT)]
+
+
+def test_it_leaves_a_canvas_that_is_deleted(qtbot):
+    canvas = Canvas()
+    presses = Presses(canvas)
+    canvas.deleteLater()
+    QCoreApplication.sendPostedEvents(canvas, QEvent.Type.DeferredDelete)
+    assert not isalive(canvas)
+    presses.leave()
 
 
 def test_a_double_click_asks_once(viewer, qtbot):

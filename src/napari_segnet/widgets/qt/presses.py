@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QPointF
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
@@ -39,8 +40,8 @@ class Presses(QObject):
             canvas.installEventFilter(self)
 
     def leave(self) -> None:
-        """Leave the canvas as it was."""
-        if self._canvas is not None:
+        """Leave the canvas as it was; that of a closed window may be deleted."""
+        if self._canvas is not None and isalive(self._canvas):  # type: ignore[no-untyped-call]
             self._canvas.removeEventFilter(self)
         self.deleteLater()
 

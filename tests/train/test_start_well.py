@@ -222,6 +222,7 @@ def test_a_higher_score_that_may_be_chance_is_said_to_be_that(tmp_path, network,
     assert "dark has a higher score without a training, " in found.sentence()
     assert "but this may be chance: it is better with a probability of " in found.sentence()
     assert found.best == found.untrained.score, "it counts for nothing yet"
+    assert found.to_json()["other_network"]["certain"] is False
 
 
 def test_another_network_that_is_not_better_is_not_mentioned(tmp_path, network, knows_dark):

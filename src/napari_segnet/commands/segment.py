@@ -145,14 +145,16 @@ class Segment:
         for path in skipped_files(args.images):
             print(f"Skipped {path}: this kind of file does not open.", file=sys.stderr)
         show = Show(args.json)
-        with _cluster(args.scheduler):
-            _do(
-                replace(plan, as_json=args.json),
-                show,
-                args.jobs,
-                clustered=args.scheduler is not None,
-            )
-        show.ended()
+        try:
+            with _cluster(args.scheduler):
+                _do(
+                    replace(plan, as_json=args.json),
+                    show,
+                    args.jobs,
+                    clustered=args.scheduler is not None,
+                )
+        finally:
+            show.ended()
         if not args.json:
             good = len(plan.images) - len(show.failed)
             where = plan.zarr.folder if plan.zarr else plan.folder

@@ -107,10 +107,11 @@ class OtherNetwork:
     def sentence(self) -> str:
         """Say it for a biologist."""
         if not self.is_certain:
+            now, other = self.comparison.before[1], self.comparison.after[1]
             return (
                 f"The built-in network {self.name} has a higher score without a training, "
-                f"{self.way.score:.2f}, but this may be chance: it is better with a probability "
-                f"of {self.comparison.chance:.0%}. More corrected objects would tell."
+                f"{other:.2f} instead of {now:.2f}, but this may be chance: it is better with a "
+                f"probability of {self.comparison.chance:.0%}. More corrected objects would tell."
             )
         low, _, high = self.comparison.after
         return (
@@ -230,8 +231,12 @@ class StartingPoint:
 
 
 def _as_json(other: OtherNetwork) -> dict[str, Any]:
-    comparison = other.comparison.to_json()
-    return {"name": other.name, "score": _number(other.way.score), "comparison": comparison}
+    return {
+        "name": other.name,
+        "score": _number(other.way.score),
+        "certain": other.is_certain,
+        "comparison": other.comparison.to_json(),
+    }
 
 
 def _number(value: float) -> float | None:

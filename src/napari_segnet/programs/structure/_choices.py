@@ -226,11 +226,17 @@ def _scales(
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
+    _resizings(found, parts, topology)
+
+
+def _resizings(
+    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
+) -> None:
     gated = any(part.gate is not None and part.gate.halves for part in parts)
     gated |= any(step.below for step in topology.steps)
     if gated or any(step.before in RESIZINGS for step in topology.steps):
         ups = [up_convolution(parts, topology.steps, at) for at in range(len(topology.steps))]
-        narrow = [unit for unit in ups if unit is not None and max(unit.kernel) == 1]
+        narrow = [unit for unit in ups if unit and max(unit.kernel) == 1]
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
@@ -239,9 +245,8 @@ def _scales(
         favoured = "bilinear-aligned" if whole else "bilinear" if by_function else ""
         linear = not favoured and (bool(narrow) or _joined_at_once(topology))
         values = ordered("linear_resize") if linear else ordered("resize", favoured)
-        back = can_unpool(parts, topology)
-        values = tuple(value for value in values if back or value != UNPOOLED)
-        found["resize"] = (values, MEASURED)
+        left_out = () if can_unpool(parts, topology) else (UNPOOLED,)
+        found["resize"] = (tuple(value for value in values if value not in left_out), MEASURED)
 
 
 def _joined_at_once(topology: Topology) -> bool:

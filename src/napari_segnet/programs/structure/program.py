@@ -29,6 +29,7 @@ UNKNOWN_PURPOSE = (
 )
 ADDED = {
     "norm_use": "once", "recurrence": "none", "branch_mean": "mean", "unused_layer": "none",
+    "inner_activation": "each", "weighed": "answer", "weighed_sum": "none",
 }  # fmt: skip
 """Choices that cards of earlier versions do not name -> how networks were drawn then."""
 ALIKE = "a network without skip connections and without levels, or with images out, may not label"

@@ -129,6 +129,13 @@ def test_the_answer_of_a_layer_is_as_large_as_that_of_torch(layer):
         assert seen == [tuple(empty(torch.zeros(2, 2, *lengths)).shape)]
 
 
+def test_a_pooling_without_a_batch_axis_is_left_to_torch():
+    seen = []
+    layer = nn.MaxPool2d(2)
+    peak_bytes(layer, lambda layer, x: seen.append(tuple(layer(x[0]).shape)), (1, 2, 9, 14))
+    assert seen == [(2, 4, 7)]
+
+
 @pytest.mark.subprocess
 def test_torch_imports_no_compiler_for_it():
     code = (

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from support.bare_networks import TwoLevels, settled
+from support.candidates import far, opened
 from torch import nn
 from torch.nn.functional import max_pool2d
 
-from napari_segnet.containers import open_weights
-from napari_segnet.graph.build import build
-from napari_segnet.programs.structure import Networks, read_structure
 from napari_segnet.programs.structure._layers import stored_layers
 from napari_segnet.programs.structure._squeeze import squeezes_of
 from napari_segnet.programs.structure._units import units_of
@@ -221,21 +219,6 @@ class Bare(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         answer: torch.Tensor = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
         return answer
-
-
-def opened(network: nn.Module, path: Path) -> Networks:
-    torch.save(network.state_dict(), path / "net.pth")
-    return read_structure(open_weights(path / "net.pth")[0])
-
-
-def far(space: Networks, network: nn.Module, colours: int = 3, **choices: str) -> float:
-    """Return by how much a candidate of the first topology differs from a network."""
-    module = build(space.candidate(space.layouts[0], choices).graph).eval()
-    state = network.state_dict()
-    module.load_state_dict({name: state[name] for name in module.state_dict()})
-    x = torch.rand((1, colours, 32, 32), generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        return float((module(x) - network(x)).abs().max())
 
 
 @pytest.mark.parametrize("weighed", ["answer", "skip", "onward"])

@@ -92,6 +92,10 @@ _RESIZING = frozenset(
 """Those that are told the pixels of their answer."""
 
 
+_POOLING = {"max_pool2d_with_indices": 4, "max_pool3d_with_indices": 5}
+"""Dimensions of their input with a batch axis, which alone is measured by its shape."""
+
+
 def _shaped(
     func: Any, args: Any, kwargs: Any
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor] | None:
@@ -104,7 +108,7 @@ def _shaped(
         return _joined(*args)
     if name == "convolution" and not kwargs:
         return _convolved(*args)
-    if name in ("max_pool2d_with_indices", "max_pool3d_with_indices") and not kwargs:
+    if args and not kwargs and _POOLING.get(name) == getattr(args[0], "ndim", 0):
         pooled = _pooled(*args)
         return pooled, pooled.new_empty(pooled.shape, dtype=torch.int64)
     if name in _POINTWISE:

@@ -17,9 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.builtin import builtin_models
-from napari_segnet.containers import holds_keras, holds_torch
 from napari_segnet.errors import UnsafeWeightsError, WeightsError
-from napari_segnet.packages import holds_package
 from napari_segnet.widgets.qt.recent import recent_networks
 
 __all__ = [
@@ -54,14 +52,28 @@ def is_weights(path: str | Path) -> bool:
     """Tell if a file or folder is taken for a network.
 
     By its ending; HDF5, zip files, folders and files without a known ending by what they hold.
+    Only for these what reads networks is imported: a dock that opens does not wait for it.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in PACKAGED or Path(path).is_dir():
-        return holds_package(Path(path))
-    if suffix not in EITHER:
-        return suffix in WEIGHTS_SUFFIXES or holds_torch(Path(path))
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in PACKAGED or path.is_dir():
+        from napari_segnet.packages import holds_package
+
+        return holds_package(path)
+    if suffix in EITHER:
+        return _may_be_keras(path)
+    if suffix in WEIGHTS_SUFFIXES:
+        return True
+    from napari_segnet.containers import holds_torch
+
+    return holds_torch(path)
+
+
+def _may_be_keras(path: Path) -> bool:
+    from napari_segnet.containers import holds_keras
+
     try:
-        return holds_keras(Path(path))
+        return holds_keras(path)
     except UnsafeWeightsError:
         return False  # links to other files are usual where HDF5 holds images
     except (OSError, WeightsError):

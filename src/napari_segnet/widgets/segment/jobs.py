@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from napari_segnet import cache
 from napari_segnet.answers import maps_of
 from napari_segnet.checkpoint import Checkpoint, Output
-from napari_segnet.detective import light_dark_suggestion
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.plan import Settled
@@ -62,6 +61,8 @@ def answer(
     Progress
         Where ``view`` says what is looked at, ``shown`` is a ``Provisional`` of it.
     """
+    from napari_segnet.detective import light_dark_suggestion
+
     yield Progress(what="reading the weights")
     load_torch()
     steps = predict(checkpoint, image, settings, first=view)

@@ -161,6 +161,11 @@ def test_annotator(bench_here, network, tmp_path):
     before = (tmp_path / "runs.jsonl").read_bytes()
     assert bench_here("annotator.py", *words) == said  # goes on where it stopped: nothing to do
     assert (tmp_path / "runs.jsonl").read_bytes() == before
+    said = bench_here("annotator.py", *words, "--likely")
+    assert "\n| 1 | 2 |" in said  # and two of another kind, which are not counted here
+    lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert [line["likely"] for line in lines] == [False] * 4 + [True] * 4
+    assert {line["began_with"] for line in lines if line["likely"]} == {"nuclei"}
 
 
 def test_promotion(bench_here, network, tmp_path, monkeypatch):

@@ -136,17 +136,20 @@ def test_a_fork_is_named_and_the_better_network_offered(tmp_path, change, forks,
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(
-    "change, forks",
-    [(activated, {"up_activation": "relu"}), (residual, {"residual": "add"})],
+    "change, forks, source",
+    [
+        (activated, {"up_activation": "relu"}, "decided"),
+        (residual, {"residual": "add"}, "assumed"),  # a sum that is taken elsewhere is like it
+    ],
     ids=["up activation", "residual"],
 )
-def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks):
+def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks, source):
     module = fork(change)
     checkpoint = opened(tmp_path, module)
     found = run(judge(checkpoint))
     assert found.forks == forks
     assert found.checkpoint.family == "graph"
-    assert found.checkpoint.known["graph"].source == "decided"
+    assert found.checkpoint.known["graph"].source == source
     assert found.checkpoint.prepare == checkpoint.prepare
     for name in ("pooling", "padding_mode", "norm_eps"):  # still not in the file
         assert found.checkpoint.known[name].source in ("assumed", "decided")

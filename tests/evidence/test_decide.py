@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from support.calibrated import OPEN, Toys, bits, calibrated, drawn
@@ -12,19 +13,16 @@ from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import MARGINS, Decision, Fit, Variants, Verdict, decide, margin, rank
 from napari_segnet.evidence._decide import _leads, _verdict
 from napari_segnet.evidence._margins import UNCERTAIN
+from napari_segnet.evidence._residual import Residual
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.graph import (
     BatchNorm,
-    Convolution,
-    GlobalPooling,
     Graph,
-    GraphBuilder,
     Identity,
     Node,
-    Resize,
 )
 from napari_segnet.image import Image
-from napari_segnet.programs.structure import Candidate, read_structure
+from napari_segnet.programs.structure import read_structure
 from napari_segnet.progress import run
 
 TRUTHS = (
@@ -73,46 +71,23 @@ def test_what_is_undecided_stays_as_the_prior_says():
     assert known["join"].source == "decided"
 
 
-@pytest.mark.parametrize("enlarged", [False, True])
-def test_the_layout_of_an_answer_that_is_enlarged_stays_assumed(enlarged):
-    draw = GraphBuilder(1, 2)
-    last = draw.add("pooled", GlobalPooling(kind="average"), draw.image)
-    if enlarged:
-        last = draw.add("enlarged", Resize(factor=(2, 2), mode="nearest"), last)
-    candidate = Candidate(
-        graph=draw.graph(last), choices={"layout": "a"}, open={"layout": ("a", "b")}, prior=0.0,
-        why={"layout": "the channels close"},
-    )  # fmt: skip
-    verdict = Verdict(value="a", decided=True, margin=1.0, against="b")
-    decision = Decision(candidates=(candidate,), verdicts={"layout": verdict})
+@pytest.mark.parametrize(
+    ("proven", "late", "said"),
+    [
+        (True, 0.01, "a step that has no tensors"),
+        (False, 0.01, "do not decide"),
+        (True, 2 * UNCERTAIN, "fit none of the networks"),
+    ],
+)
+def test_the_layout_stays_assumed_where_there_are_others(proven, late, said):
+    toy = Toys().candidate("toy", {})
+    candidate = replace(toy, open={**toy.open, "layout": ("toy", "other")})
+    fit = Fit(norms={str(n): late for n in range(8)})
+    verdict = Verdict(value="toy", decided=proven, margin=1.0, against="other")
+    decision = Decision(candidates=(candidate,), verdicts={"layout": verdict}, fit=fit)
     known = decision.known()["layout"]
-    assert known.source == ("assumed" if enlarged else "decided")
-    assert ("no tensor shows" in known.why) == enlarged
-
-
-@pytest.mark.parametrize("width", [4, 5])
-def test_the_layout_stays_assumed_where_a_layer_behind_the_last_norm_may_never_run(width):
-    draw = GraphBuilder(1, 2)
-    last = draw.image
-    for name, outputs, normed in (("a", 4, True), ("b", width, False), ("c", 1, False)):
-        convolution = Convolution(
-            outputs=outputs,
-            kernel=(1, 1),
-            stride=(1, 1),
-            before=(0, 0),
-            after=(0, 0),
-            dilation=(1, 1),
-        )
-        last = draw.add(name, convolution, last)
-        last = draw.add(f"{name}/norm", BatchNorm(epsilon=1e-5), last) if normed else last
-    candidate = Candidate(
-        graph=draw.graph(last), choices={"layout": "a"}, open={"layout": ("a", "b")}, prior=0.0,
-        why={"layout": "the channels close"},
-    )  # fmt: skip
-    verdict = Verdict(value="a", decided=True, margin=1.0, against="b")
-    known = Decision(candidates=(candidate,), verdicts={"layout": verdict}).known()["layout"]
-    assert known.source == ("assumed" if width == 4 else "decided")
-    assert ("may never be run" in known.why) == (width == 4)
+    assert known.source == "assumed"
+    assert said in known.why
 
 
 def test_without_norms_nothing_is_decided():
@@ -284,16 +259,63 @@ def test_a_choice_that_only_one_topology_has_does_not_keep_it_first():
     assert _leads(worse, best, misfits=True) and not _leads(worse, best)
 
 
-@pytest.mark.parametrize(("value", "decided"), [("elu", True), ("relu6", False)])
-def test_no_activation_is_decided_that_cuts_what_other_pictures_make_large(value, decided):
-    near, far = (Fit(norms={str(n): value for n in range(8)}) for value in (0.001, 0.05))
+@pytest.mark.parametrize(
+    ("name", "value", "decided"),
+    [
+        ("activation", "none", True),
+        ("activation", "elu", False),
+        ("activation", "relu6", False),
+        ("residual", "none", True),
+        ("residual", "inner", False),
+    ],
+)
+def test_no_value_is_decided_that_what_is_on_no_list_is_like(name, value, decided):
+    verdict = verdict_on(name, value, fit_of([0.001] * 8, 0.01), fit_of([0.05] * 8, 0.1))
+    assert (verdict.value, verdict.decided) == (value, decided)
+
+
+def fit_of(norms, *off):
+    """Return a fit whose channels are off by so much at each norm, the last for all that follow."""
+    sizes = (*off, *(off[-1:] * len(norms)))[: len(norms)]
+    return Fit(
+        norms={str(n): value for n, value in enumerate(norms)},
+        residuals={
+            str(n): Residual(np.full((2, 8), size), np.zeros((2, 1, 8)))
+            for n, size in enumerate(sizes)
+        },
+    )
+
+
+def verdict_on(name, value, fit, against):
+    """Return the verdict on a value that fits so, beside another one of the same choice."""
     toy = Toys().candidate("toy", {})
     best, other = (
-        Judged(candidate=replace(toy, choices={**toy.choices, "activation": word}), fit=fit)
-        for word, fit in ((value, near), ("relu", far))
+        Judged(candidate=replace(toy, choices={**toy.choices, name: word}), fit=one)
+        for word, one in ((value, fit), ("other", against))
     )
-    verdict = _verdict(best, "activation", {"relu": other}, "activation")
-    assert (verdict.value, verdict.decided) == (value, decided)
+    return _verdict(best, name, {"other": other}, name)
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "decided"),
+    [
+        ((0.01,), (0.1,), True),
+        ((0.01,), (0.011,), False),  # all norms together say too little
+        ((0.1, 0.01), (0.01, 0.1), False),  # one norm speaks against it
+    ],
+)
+def test_no_value_is_decided_where_channels_do_not_tell_or_a_norm_speaks_against_it(
+    near, far, decided
+):
+    verdict = verdict_on("join", "up-skip", fit_of([0.001] * 8, *near), fit_of([0.05] * 8, *far))
+    assert verdict.margin > MARGINS["join"]
+    assert verdict.decided == decided
+
+
+@pytest.mark.parametrize(("name", "decided"), [("join", True), ("padding", False)])
+def test_what_is_said_of_all_layers_is_told_by_each(name, decided):
+    fit, against = fit_of([0.001] * 8, 0.01), fit_of([0.05] * 8, 0.01, 0.1)
+    assert verdict_on(name, "same", fit, against).decided == decided
 
 
 class Level(nn.Module):

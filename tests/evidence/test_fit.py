@@ -8,7 +8,7 @@ import torch
 
 from napari_segnet.evidence import Fit, margin
 from napari_segnet.evidence._divergence import divergence
-from napari_segnet.evidence._fit import CREDIT, credit, distinct, gain, trust
+from napari_segnet.evidence._fit import CREDIT, credit, distinct, gain, least_gain, trust
 from napari_segnet.evidence._residual import Residual, likelier
 
 
@@ -88,6 +88,13 @@ def off_by(sizes):
             for name, size in sizes.items()
         },
     )
+
+
+def test_the_norm_that_speaks_least_for_a_network_is_told():
+    one, other = off_by({"a": 0.1, "b": 0.3, "c": 0.2}), off_by({"a": 0.3, "b": 0.1, "c": 0.2})
+    assert least_gain(one, other) == least_gain(other, one) < 0
+    assert least_gain(off_by({"a": 0.1, "c": 0.2}), off_by({"a": 0.3, "c": 0.2})) > 0
+    assert least_gain(one, one) == 0
 
 
 def test_of_many_norms_that_differ_only_some_count():

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.evidence._answers import distinct
-from napari_segnet.evidence._fit import SAME, Fit, gain, margin, trust
-from napari_segnet.evidence._margins import FAIR, ODD, OF_ALL, UNCERTAIN, UNPROVEN, margin_of
-from napari_segnet.evidence._search import Judged, Search
+from napari_segnet.evidence._fit import SAME, Fit, gain, least_gain, margin, trust
+from napari_segnet.evidence._margins import (
+    AGAINST,
+    FAIR,
+    LIKELIER,
+    ODD,
+    OF_ALL,
+    SPEAKS,
+    UNCERTAIN,
+    UNPROVEN,
+    has_a_list,
+    margin_of,
+)
+from napari_segnet.evidence._search import MOST_NORMS, Judged, Search
 from napari_segnet.evidence._variants import Variants
-from napari_segnet.graph import BatchNorm, Convolution, Resize, channels
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space, with_both_answers
 from napari_segnet.progress import Progress, job
@@ -29,11 +39,13 @@ MOST_SHOWN = 4
 """Of these, so many are compared by their answers: three are shown beside one another."""
 TURNS = 3
 """While other values are tried, a better network may turn up; then these are tried around it."""
-ENLARGED = "no tensor shows whether the output of a coarser level is enlarged, as here"
-UNSEEN = "a layer behind the last norm has as many channels out as in, and may never be run"
 LEAD = 3.0
 """Logarithm. By so much another value than the published one must be likelier: norms do not misfit
 one by one, so their sum says more than is known."""
+STEPLESS = (
+    "the BatchNorm statistics rule the others out, but not a step that has no tensors: a scaled or "
+    "gated skip connection, a layer that is never run, an enlarged output"
+)
 UNTRACED = "the input of every BatchNorm is the same with any value, so no statistics decide"
 UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
@@ -107,7 +119,7 @@ class Decision:
         for name, values in self.best.open.items():
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
-            reason = self._why_unproven(len(values) > 1) if name == "layout" else ""
+            reason = self._why_unproven() if name == "layout" else ""
             if reason:
                 found[name] = Known(source="assumed", why=f"{why}; {reason}" if why else reason)
             elif len(values) < 2:
@@ -118,31 +130,12 @@ class Decision:
                 found[name] = known(verdict, why, self.shown)
         return found
 
-    def _why_unproven(self, others: bool) -> str:
-        """Return why no statistics prove the layout, of which there may be others; empty: none."""
-        if self.is_uncertain or not others:
-            return UNFIT if self.is_uncertain else ""
-        return ENLARGED if _is_enlarged(self.best) else UNSEEN if _ends_unseen(self.best) else ""
-
-
-def _ends_unseen(candidate: Candidate) -> bool:
-    """Tell if a network closes without one of the layers to which no norm's statistics refer."""
-    graph = candidate.graph
-    counts, seen = channels(graph), set[str]()
-    for node in reversed(graph.nodes):
-        if isinstance(node.operation, BatchNorm) or node.name in seen:
-            seen.update(node.inputs)
-    ends = [node for node in graph.nodes if node.name not in seen]
-    return bool(seen) and any(
-        isinstance(node.operation, Convolution) and counts[node.inputs[0]] == counts[node.name]
-        for node in ends
-    )
-
-
-def _is_enlarged(candidate: Candidate) -> bool:
-    """Tell if a network ends in a resizing behind its last layer with tensors."""
-    ends = next(n for n in candidate.graph.nodes if n.name == candidate.graph.outputs[0])
-    return isinstance(ends.operation, Resize)
+    def _why_unproven(self) -> str:
+        """Return why no statistics prove the layout; empty where they are silent of it."""
+        if self.is_uncertain:
+            return UNFIT
+        verdict = self.verdicts.get("layout")
+        return STEPLESS if verdict is not None and verdict.decided else ""
 
 
 def known(verdict: Verdict, why: str, shown: str) -> Known:
@@ -310,7 +303,11 @@ def _verdict(best: Judged, name: str, others: Mapping[str, Judged], margins: str
     return Verdict(
         value=taken,
         decided=(name, taken) not in UNPROVEN
-        and all(_clearly(best, other, margins) for other in others.values()),
+        and has_a_list(name, taken)
+        and all(
+            _clearly(best, other, margins) and _agree(best.fit, other.fit, name)
+            for other in others.values()
+        ),
         margin=margin(best.fit, others[nearest].fit),
         against=others[nearest].candidate.choices[name],
         divergence=near,
@@ -377,6 +374,16 @@ def _clearly(best: Judged, other: Judged, name: str) -> bool:
     least = margin_of(name, best.fit.late)
     near, _ = _typical(best.fit, other.fit)
     return margin(best.fit, other.fit) >= (least if near < FAIR else 2 * least)
+
+
+def _agree(fit: Fit, other: Fit, name: str) -> bool:
+    """Tell if norms together are likelier by far with a value of a choice, and each alone is.
+
+    One layer that is made otherwise than the others changes what comes to few norms.
+    """
+    each = SPEAKS if name in OF_ALL else AGAINST
+    together = gain(fit, other, MOST_NORMS)
+    return together >= LIKELIER and least_gain(fit, other) >= each
 
 
 def _too_small(best: Judged, other: Judged, name: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from napari_segnet.evidence._residual import Residual, likelier
 
-__all__ = ["SAME", "Fit", "credit", "distinct", "gain", "margin", "trust"]
+__all__ = ["SAME", "Fit", "credit", "distinct", "gain", "least_gain", "margin", "trust"]
 
 NOISE = 0.02
 """Nats. What comes to a norm of the true network is about so far from the stored numbers on
@@ -118,14 +118,24 @@ def gain(fit: Fit, other: Fit, most: float = math.inf) -> float:
     shared = [name for name in fit.residuals if name in other.residuals]
     if not shared:
         return 0.0
-    ratios = [
-        likelier(fit.residuals[name], other.residuals[name])
-        for name in shared
-        if not abs(fit.norms[name] - other.norms[name]) < SAME
-    ]
+    ratios = _ratios(fit, other)
     whole = max(len(fit.norms), len(other.norms)) / len(shared)
     count = whole * len(ratios)
     return sum(ratios) * whole * min(1.0, most / max(count, 1.0))
+
+
+def least_gain(fit: Fit, other: Fit) -> float:
+    """Return :func:`gain` by that norm alone which speaks least for a network; 0 without any."""
+    return min(_ratios(fit, other), default=0.0)
+
+
+def _ratios(fit: Fit, other: Fit) -> list[float]:
+    """Return by how much likelier a network is by each norm to which something else comes."""
+    return [
+        likelier(own, other.residuals[name])
+        for name, own in fit.residuals.items()
+        if name in other.residuals and not abs(fit.norms[name] - other.norms[name]) < SAME
+    ]
 
 
 def credit(lead: float, late: float) -> float:

@@ -20,7 +20,7 @@ from napari_segnet.progress import Progress, check_cancelled
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Judged", "Search"]
+__all__ = ["MOST_NORMS", "Judged", "Search"]
 
 MOST_LAYOUTS = 16
 """Topologies that are tried; the search gives no more, the likeliest first."""

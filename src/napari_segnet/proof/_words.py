@@ -17,8 +17,7 @@ CLEARER = 1.5
 """By so much a normalisation must fit better than the one in use to be worth a note; below it two
 ways differ by what the pictures are, see ``evidence``."""
 POOR = 0.2
-"""Nats at the first norms below which the normalisation in use fits well enough, as the margin
-``FAIR`` of ``evidence`` has it."""
+"""Nats at the first norms below which the normalisation in use fits well enough."""
 WORDS: Mapping[str, Mapping[str, str]] = {
     "join": {
         "up-skip": "skip connection joined last",

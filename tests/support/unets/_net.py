@@ -110,6 +110,7 @@ OPERATIONS = {
     "sigmoid": lambda _, x: torch.sigmoid(x),
     "softmax": lambda _, x: torch.softmax(x, 1),
     "same": lambda _, x: x,
+    "apply": lambda function, *x: function(*x),
 }
 
 

@@ -251,7 +251,11 @@ _WRAPPERS = ("bare", "bare", "bare", *sorted(set(WRAPPERS) - {"ema", "bare"}), "
 
 
 def draw(
-    seed: int, kinds: tuple[Kind, ...] = KINDS, data: Path | None = None, taught: bool = True
+    seed: int,
+    kinds: tuple[Kind, ...] = KINDS,
+    data: Path | None = None,
+    taught: bool = True,
+    edit: Callable[[Net], Mapping[str, str]] | None = None,
 ) -> Case:
     """Return the network of a seed.
 
@@ -265,6 +269,8 @@ def draw(
         The folder of real images; without it, norms take the statistics of photographs alone.
     taught : bool
         Whether one of eight is trained for a few steps.
+    edit : callable, optional
+        Changes the forward before norms take statistics; returns what is otherwise then.
     """
     rng = np.random.default_rng(seed)
     weights = np.array([kind.weight for kind in kinds], dtype=float)
@@ -273,6 +279,7 @@ def draw(
     torch.manual_seed(seed)
     net, plan, style, more = kind.make(rng, styles)
     draw_weights(net, seed)
+    edited = edit(net) if edit is not None else {}
     seen, way = ("nuclei", "photographs")[int(rng.integers(2))], str(rng.choice(WAYS))
     pictures, shape = sources(seen, data), _shape(net, plan, rng)
     batches = [batch_of(rng, pictures, way, plan.channels, shape, 4) for _ in range(4)]
@@ -285,7 +292,7 @@ def draw(
     wrappers = [w for w in _WRAPPERS if "twice" not in kind.name or w != "safetensors"]
     return Case(
         seed=seed, kind=kind, style=style, plan=plan, net=net,
-        facts={**_facts(net, plan), **more}, wrapper=str(rng.choice(wrappers)),
+        facts={**_facts(net, plan), **more, **edited}, wrapper=str(rng.choice(wrappers)),
         seen=f"{seen}, {way}", batch=batch, raw=raw, apart=apart,
     )  # fmt: skip
 

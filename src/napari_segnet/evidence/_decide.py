@@ -324,7 +324,8 @@ def _agreed(
     Where topologies are left, the file proves a choice only if it proves it in each of them.
     """
     found = dict(verdicts)
-    for rival in search.rivals(best, margin_of("layout", best.fit.late)):
+    rivals = yield from search.rivals(best, margin_of("layout", best.fit.late))
+    for rival in rivals:
         for name, verdict in found.items():
             if name == "layout" or not verdict.decided:
                 continue

@@ -205,19 +205,22 @@ class Search:
                 found.append(made)
         return max(found, key=lambda one: gain(one.fit, best.fit), default=None)
 
-    def rivals(self, best: Judged, least: float) -> tuple[Judged, ...]:
+    def rivals(self, best: Judged, least: float) -> Generator[Progress, None, tuple[Judged, ...]]:
         """Return the best of each other topology that neither norms nor prior rule out.
 
+        Each is measured at all of its norms: the first ones alone may not rule it out.
         ``least``: the margin by which it is told.
         """
-        return tuple(
-            one
-            for one in self.by_layout()
-            if one.candidate.layout != best.candidate.layout
-            and margin(best.fit, one.fit) < least
-            and one.candidate.prior + FAR * gain(one.fit, best.fit)
-            > best.candidate.prior - UNLIKELY
-        )
+        found: list[Judged] = []
+        for one in self.by_layout():
+            own = one.candidate
+            if own.layout != best.candidate.layout and self._is_rival(one, best, least):
+                whole = yield from self.judged(own.layout, own.choices, whole=True)
+                found += [whole] if whole and self._is_rival(whole, best, least) else []
+        return tuple(found)
+
+    def _is_rival(self, one: Judged, best: Judged, least: float) -> bool:
+        return margin(best.fit, one.fit) < least and self._beyond(one, best) > -UNLIKELY
 
     def ranked(
         self, best: Judged, most: int, limited: bool = False

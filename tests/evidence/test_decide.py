@@ -262,7 +262,8 @@ def test_a_choice_that_only_one_topology_has_does_not_keep_it_first():
 @pytest.mark.parametrize(
     ("name", "value", "decided"),
     [
-        ("activation", "none", True),
+        ("activation", "none", False),
+        ("encoder_activation", "same", False),
         ("activation", "elu", False),
         ("activation", "relu6", False),
         ("residual", "none", True),

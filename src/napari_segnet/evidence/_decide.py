@@ -19,7 +19,7 @@ from napari_segnet.evidence._margins import (
     SPEAKS,
     UNCERTAIN,
     UNPROVEN,
-    has_a_list,
+    is_provable,
     margin_of,
 )
 from napari_segnet.evidence._search import MOST_NORMS, Judged, Search
@@ -302,8 +302,7 @@ def _verdict(best: Judged, name: str, others: Mapping[str, Judged], margins: str
     near, far = _typical(best.fit, others[nearest].fit)
     return Verdict(
         value=taken,
-        decided=(name, taken) not in UNPROVEN
-        and has_a_list(name, taken)
+        decided=is_provable(name, taken)
         and all(
             _clearly(best, other, margins) and _agree(best.fit, other.fit, name)
             for other in others.values()

@@ -78,3 +78,9 @@ def test_a_graph_that_stopped_early_goes_on_from_there():
     stopped = len(ran)
     assert runner.divergences(graph) == whole
     assert ran[stopped:] == ["c2", "n2", "c3", "n3"]
+
+
+@pytest.mark.parametrize(("height", "told"), [(8, True), (1, False)])
+def test_a_norm_of_a_single_row_of_pixels_says_nothing(twice, height, told):
+    graph, tensors, pictures = twice
+    assert bool(Runner(tensors, pictures[..., :height, :]).divergences(graph)) is told

@@ -72,6 +72,7 @@ class Runner:
         self._matched = matched
         self._shares: dict[int, torch.Tensor] = {}
         self._seen: dict[int, Moments] = {}
+        self._thin: set[int] = set()
         self._numbers: dict[Any, int] = {}
         self._answers: dict[int, torch.Tensor] = {}
         self._paused: dict[int, torch.Tensor] = {}
@@ -147,13 +148,17 @@ class Runner:
     ) -> dict[str, T]:
         """Return what a measure says of each norm that ran.
 
-        A norm that runs several times remembers all that came to it, each time about alike.
+        A norm that runs several times remembers all that came to it, each time about alike. One
+        whose input has a single pixel along an axis says nothing: all its neighbours are paddings,
+        which they were not on the larger images of the training.
         """
         uses: dict[str, list[int]] = {}
         for node in norms:
             uses.setdefault(node.tensors["running_mean"], []).append(numbers[node.name])
         found: dict[str, T] = {}
         for name, places in uses.items():
+            if self._thin.intersection(places):
+                continue
             key = (measure, *places)
             if key not in self._found and all(place in self._moments for place in places):
                 came = [(*self._moments[place], *self._seen[place][:2]) for place in places]
@@ -288,6 +293,8 @@ class Runner:
         variance, own_mean, centred = _spread(x)
         stored = layer.running_mean.double(), layer.running_var.double()
         self._seen[number] = (own_mean.double(), variance.double(), *stored)
+        if 1 in x.shape[2:]:
+            self._thin.add(number)
         if self._matched and number == run.first:
             self._shares[number] = torch.from_numpy(shares(self._seen[number]))[:, None]
         weights = self._shares.get(run.first, self._even)

@@ -77,12 +77,17 @@ class Between:
         none, pool = self._pooling(state, at, grows)
         pointwise = max(part.first.kernel) == 1 and not self._closes(state, part)
         rises = part.lead > 0 and part.role == DECODER and state.level > 0
-        if not even or max(part.first.kernel) == 2:
+        pair = max(part.first.kernel) == 2
+        if not even or pair:
             yield "none", none + (4.0 if even else 2.5 if rises and not pointwise else 0.0)
         if room and not even:
             yield "pool", pool
         # A resizing may stand there as well.
-        if state.level and room and not even and (rises or not pointwise):
+        if (
+            state.level
+            and room
+            and (rises or (pair and part.role == DECODER) or not (even or pointwise))
+        ):
             ups = part.lead > 0 or (part.role >= DECODER and not grows)
             mixed = MIXED * any(one.transposed for one in state.steps)
             gone = gap is not None and gap > self.usual and part.role != ENCODER

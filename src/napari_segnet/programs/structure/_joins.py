@@ -50,7 +50,8 @@ def image_sums(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tup
     first, last = (parts[topology.steps[at].part] for at in (0, -1))
     colours = first.inputs(False) * topology.steps[0].groups
     alike = colours == last.outputs(topology.steps[-1].transposed)
-    if not alike or topology.skips or len(topology.steps) + len(first.units) < 3:
+    joined = topology.skips > 0 and not topology.poolings
+    if not alike or joined or len(topology.steps) + len(first.units) < 3:
         return {}
     why = "a sum with the image has no tensors; networks that learn the noise subtract theirs"
     if topology.poolings:

@@ -15,14 +15,17 @@ Axes = tuple[int, ...]
 def straight(unit: Unit, stride: Axes, dilation: int, groups: int, fill: str) -> Convolution:
     """Return a convolution whose answer has the length of its input over the stride.
 
-    An even kernel with a stride of 2 is padded by one less than its half; without one, the odd
-    pixel is added in front. ``fill`` ``valid``: nothing is added.
+    An even kernel with a stride of 2 is padded by one less than its half. Without one, a pixel is
+    added behind for a kernel of 2, as torch's own ``same`` does, and one more in front than behind
+    for a larger one. ``fill`` ``valid``: nothing is added.
     """
     ones = (1,) * len(unit.kernel)
     before, after = [], []
     for edge, step in zip(unit.kernel, stride, strict=True):
         beyond = dilation * (edge - 1)
-        low = (beyond - 1) // 2 if step > 1 and edge % 2 == 0 else beyond - beyond // 2
+        low = beyond - beyond // 2
+        if edge % 2 == 0 and (step > 1 or edge == 2):
+            low = (beyond - 1) // 2
         before.append(low)
         after.append(low if step > 1 else beyond - low)
     if fill == "valid":

@@ -167,8 +167,8 @@ def _residuals(left: list[Unit]) -> list[Part]:
         rest = inside[0].layer.name.removeprefix(f"{owner}.")
         inner[pattern(owner), pattern(rest)] += 1
         kinds.add(_leaves(inside, owner))
-        for one in part.all_units:
-            left.remove(one)
+        held = {one.layer.name for one in part.all_units}
+        left[:] = [one for one in left if one.layer.name not in held]
     return found + _same_kind(left, set(inner), kinds)
 
 
@@ -212,7 +212,13 @@ def _with_shortcut(owner: str, inside: Sequence[Unit], beside: Unit) -> Part | N
         and beside.outputs(False) == inside[-1].outputs(False)
         and (max(beside.kernel) == 1 or beside.kernel == inside[0].kernel)
     )
-    return Part(units=tuple(inside), name=owner, shortcut=beside) if fits else None
+    if not fits:
+        return None
+    last = inside[-1]
+    if beside.slopes is not None and last.slopes is None:
+        # Slopes that are registered behind the shortcut belong to the sum.
+        last, beside = replace(last, slopes=beside.slopes), replace(beside, slopes=None)
+    return Part(units=(*inside[:-1], last), name=owner, shortcut=beside)
 
 
 def _closes(units: Sequence[Unit]) -> bool:

@@ -1,0 +1,108 @@
+"""Networks that make an image of an image, as repositories write them: each without statistics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from support.candidates import far, opened
+from torch import nn
+from torch.nn import functional
+
+
+def pair(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in ((inputs, outputs), (outputs, outputs)):
+        layers += [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class Small(nn.Module):
+    """Two levels; each network of this page changes one part of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2 = self.block(3, 8), self.block(8, 16)
+        self.up = self.step_up(16, 8)
+        self.dec = self.block(16, 8)
+        self.out = nn.Conv2d(8, 3, 1)
+
+    def block(self, inputs: int, outputs: int) -> nn.Module:
+        return pair(inputs, outputs)
+
+    def step_up(self, inputs: int, outputs: int) -> nn.Module:
+        return nn.ConvTranspose2d(inputs, outputs, 2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = self.enc1(x)
+        two = self.enc2(torch.max_pool2d(one, 2))
+        answer: torch.Tensor = self.out(self.dec(torch.cat([self.up(two), one], 1)))
+        return answer
+
+
+class WithImage(Small):
+    """What it makes is added to the image."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
+
+
+class Behind(nn.Conv2d):
+    """A convolution of two pixels that pads as ``same`` does, of which torch warns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(functional.pad(x, (0, 1, 0, 1)))
+
+
+class Even(Small):
+    """Two pixels see what was resized."""
+
+    def step_up(self, inputs: int, outputs: int) -> nn.Module:
+        layer = Behind(inputs, outputs, 2)
+        return nn.Sequential(nn.Upsample(scale_factor=2), layer, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class Slopes(Small):
+    """Slopes follow the sum of a block and its shortcut, behind which they are registered."""
+
+    class Block(nn.Module):
+        def __init__(self, inputs: int, outputs: int) -> None:
+            super().__init__()
+            self.block = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs),
+                nn.PReLU(outputs), nn.Conv2d(outputs, outputs, 3, padding=1),
+                nn.BatchNorm2d(outputs),
+            )  # fmt: skip
+            self.shortcut = nn.Conv2d(inputs, outputs, 1)
+            self.act = nn.PReLU(outputs)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = self.act(self.block(x) + self.shortcut(x))
+            return answer
+
+    def block(self, inputs: int, outputs: int) -> nn.Module:
+        return self.Block(inputs, outputs)
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """Give each tensor of a network values that show where it is used."""
+    random = torch.Generator().manual_seed(0)
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point() and tensor.ndim == 1:
+            tensor.uniform_(0.2, 0.9, generator=random)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices"),
+    [(WithImage, {"image_sum": "added"}), (Even, {}), (Slopes, {})],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_such_a_network_is_read(kind: type[Small], choices: dict[str, str], tmp_path: Path) -> None:
+    network = settled(kind())
+    assert far(opened(network, tmp_path), network, join="up-skip", **choices) < 1e-4
+
+
+def test_a_sum_with_the_image_is_no_habit_of_networks_with_skip_connections(tmp_path: Path) -> None:
+    assert opened(Small(), tmp_path).first(1)[0].choices["image_sum"] == "none"

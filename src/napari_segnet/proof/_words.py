@@ -56,6 +56,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "after-convolution": "norms before the activations",
         "after-activation": "norms after the activations",
     },
+    "activation_place": {
+        "behind": "activations behind their layers",
+        "before": "activations before their layers",
+    },
     "encoder_activation": {"same": "the same activation in the encoder"},
     "apart_activation": {
         "none": "no activation within separable convolutions",

@@ -85,6 +85,32 @@ class Slopes(Small):
         return self.Block(inputs, outputs)
 
 
+class Pix2pix(nn.Module):
+    """Layers of 4x4 pixels that halve and double, each inside the skip connection of another."""
+
+    def __init__(self, outer: int, inner: int, within: nn.Module | None, norm: type) -> None:
+        super().__init__()
+        down = nn.Conv2d(3 if outer == 3 else outer, inner, 4, 2, 1)
+        up = nn.ConvTranspose2d(2 * inner if within else inner, outer, 4, 2, 1)
+        self.outermost = outer == 3
+        layers: list[nn.Module] = [] if self.outermost else [nn.LeakyReLU(0.2)]
+        layers += [down, *((norm(inner),) if within and not self.outermost else ())]
+        layers += [*((within,) if within else ()), nn.ReLU(), up]
+        self.model = nn.Sequential(*layers, *(() if self.outermost else (norm(outer),)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.model(x)
+        return answer if self.outermost else torch.cat([x, answer], 1)
+
+
+def pix2pix(norm: type) -> nn.Module:
+    network: nn.Module | None = None
+    for outer, inner in ((16, 16), (16, 16), (8, 16), (3, 8)):
+        network = Pix2pix(outer, inner, network, norm)
+    assert network is not None
+    return network
+
+
 def settled(network: nn.Module) -> nn.Module:
     """Give each tensor of a network values that show where it is used."""
     random = torch.Generator().manual_seed(0)
@@ -106,3 +132,15 @@ def test_such_a_network_is_read(kind: type[Small], choices: dict[str, str], tmp_
 
 def test_a_sum_with_the_image_is_no_habit_of_networks_with_skip_connections(tmp_path: Path) -> None:
     assert opened(Small(), tmp_path).first(1)[0].choices["image_sum"] == "none"
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
+def test_pix2pix_comes_first_with_its_activations_before_its_layers(
+    norm: type, tmp_path: Path
+) -> None:
+    network = settled(pix2pix(norm))
+    space = opened(network, tmp_path)
+    first = space.first(1)[0].choices
+    assert first["activation_place"] == "before"
+    assert first["encoder_activation"] == "leaky-0.2"
+    assert far(space, network, **first) < 1e-4

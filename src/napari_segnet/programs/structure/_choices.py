@@ -14,6 +14,7 @@ from napari_segnet.programs.structure._joins import MEASURED, image_sums, join_c
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._open_ends import open_ends
 from napari_segnet.programs.structure._parts import Part, is_separable
+from napari_segnet.programs.structure._pix2pix import activation_place
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._shared import (
     is_recurrent,
@@ -49,9 +50,11 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         turned = any(is_inverted(part.units) for part in parts)
         found["activation"] = (ordered("activation", "gelu" if turned else ""), MEASURED)
+        found |= activation_place(parts, topology)
         if rises(topology):
+            likely = "leaky-0.2" if "activation_place" in found else ""
             why = "few networks have another one on the way down, as pix2pix does"
-            found["encoder_activation"] = (ordered("encoder_activation"), why)
+            found["encoder_activation"] = (ordered("encoder_activation", likely), why)
     if any(is_apart(part, at) for part in parts for at in range(len(part.units))):
         found["apart_activation"] = (ordered("apart_activation"), MEASURED)
     if any(has_unknown_end(unit) for part in parts for unit in part.units[:-1]):
@@ -78,7 +81,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
         if value in values and len(values) > 1:
-            likely = tuple(one for one in ordered(name, value) if one in values)
+            likely = (value, *(one for one in values if one != value))
             found[name] = (likely, f"as in {network}, whose names its layers have")
     for name, value in facts.said.items():
         if name in found:

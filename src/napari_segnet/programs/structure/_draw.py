@@ -18,7 +18,6 @@ from napari_segnet.graph import (
     Operation,
     PixelShuffle,
     ResizeLike,
-    Softmax,
 )
 from napari_segnet.programs.structure._blocks import inner_sums, is_even
 from napari_segnet.programs.structure._branches import is_bare_end, is_pooled, wide_branches
@@ -32,7 +31,7 @@ from napari_segnet.programs.structure._choices import (
 )
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._hidden_norms import hidden_place
-from napari_segnet.programs.structure._joins import ungated
+from napari_segnet.programs.structure._joins import between, ungated
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._operations import (
@@ -42,6 +41,7 @@ from napari_segnet.programs.structure._operations import (
     resizing_of,
 )
 from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._pix2pix import norm_free
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
@@ -102,7 +102,9 @@ class Drawing:
         self.rising = False
         ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
-        self.hidden = choices.get("hidden_norm") == "instance"
+        self.early_active = choices.get("activation_place") == "before"
+        self.hidden = choices.get("hidden_norm", "none") != "none"
+        self.bare = norm_free(parts, topology, choices)
         self.place = hidden_place(parts)
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
@@ -117,11 +119,8 @@ class Drawing:
             for unit, rate in zip(wide_branches(part), rates, strict=False)
             if rate
         }
-        self.down = steps_down(parts, topology) if self._bare_down() else ()
-
-    def _bare_down(self) -> bool:
-        strided = self.choices.get("pooling") == "strided"
-        return strided and self.choices.get("down_activation") == "none"
+        bare = choices.get("pooling") == "strided" and choices.get("down_activation") == "none"
+        self.down = steps_down(parts, topology) if bare else ()
 
     def graph(self) -> Graph:
         """Draw all steps, and bring the answer to the size of the image."""
@@ -144,7 +143,7 @@ class Drawing:
             step.transposed or step.shuffled or step.before in RESIZINGS or step.join == "gate"
         )
         if step.sees:
-            x = self._between(x)
+            x = between(self, x)
             if step.sees == "both":
                 both = (GraphBuilder.image, x)
                 first = self.choices["second_input"] == "image-first"
@@ -195,13 +194,6 @@ class Drawing:
     def _weighed(self, x: str, turn: int, part: Part) -> str:
         """Draw what weighs an answer on both of its ways."""
         return x if _apart(self, turn, part) else weighed(self, x, part)
-
-    def _between(self, x: str) -> str:
-        """Draw what stands between two networks."""
-        word = self.choices.get("between", "none")
-        if word == "softmax":
-            return self.new("softmax", Softmax(), x)
-        return x if word == "none" else self.new("sigmoid", Activation(function="sigmoid"), x)
 
     def new(self, word: str, operation: Operation, *inputs: str) -> str:
         self.count += 1
@@ -289,6 +281,8 @@ class Drawing:
         return x
 
     def convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
+        if self.early_active and x != GraphBuilder.image:
+            x = self._activated(x, unit)
         if unit.norm_first and unit.norm is not None:
             x = self.norm(x, unit.norm)
             x = self._activated(x, unit) if self._active_first(unit) else x
@@ -330,7 +324,7 @@ class Drawing:
 
     def _active(self, unit: Unit, last: bool, up: bool) -> bool:
         """Tell if an activation follows: by the numbers, or as is usual."""
-        if self._active_first(unit):
+        if self._active_first(unit) or self.early_active:
             return False
         if unit.slopes is not None or unit.between:
             return True
@@ -359,7 +353,12 @@ class Drawing:
             x, active = self._activated(x, unit), False
         if norm is not None:
             x = self.norm(x, norm)
-        elif self.hidden and self.place != "before" and active:
+        elif (
+            self.hidden
+            and unit.layer.name not in self.bare
+            and self.place != "before"
+            and (active or self.early_active)
+        ):
             x = self.new("norm", InstanceNorm(), x)
         return self._activated(x, unit) if active else x
 

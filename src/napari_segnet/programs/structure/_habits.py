@@ -71,6 +71,16 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "up-skip", "pooling": "strided"},
     ),
     (
+        "junyanz/pytorch-CycleGAN-and-pix2pix",
+        (r"(^|\.)1\.model\.3\.model\.3\.model\.\d", r"(^|\.)1\.model\.5$"),
+        {"join": "skip-up", "hidden_norm": "instance-inner"},
+    ),
+    (
+        "eriklindernoren/PyTorch-GAN",
+        (r"(^|\.)down1\.model\.0$", r"(^|\.)up1\.model\.0$"),
+        {"join": "up-skip", "hidden_norm": "instance-inner"},
+    ),
+    (
         "4uiiurz1/pytorch-nested-unet",
         (r"(^|\.)conv0_0\.", r"(^|\.)conv1_0\.", r"(^|\.)conv0_[2-4]\."),
         {"join": "skip-up", "resize": "bilinear-aligned"},

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from napari_segnet.graph import Activation, Softmax
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._topology import Topology
 
-__all__ = ["MEASURED", "image_sums", "join_choices", "ungated"]
+if TYPE_CHECKING:
+    from napari_segnet.programs.structure._draw import Drawing
+
+__all__ = ["MEASURED", "between", "image_sums", "join_choices", "ungated"]
 
 MEASURED = "no tensor shows it; so it is in most networks of public repositories"
 ORDER = "both orders have the same shapes"
@@ -59,3 +64,11 @@ def image_sums(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tup
         return {} if topology.level else {"image_sum": (ordered("image_sum"), why)}
     named = any("dncnn" in unit.layer.name.lower() for unit in first.units)
     return {"with_image": (ordered("with_image", "subtracted" if named else ""), why)}
+
+
+def between(drawing: Drawing, x: str) -> str:
+    """Draw what stands between two networks."""
+    word = drawing.choices.get("between", "none")
+    if word == "softmax":
+        return drawing.new("softmax", Softmax(), x)
+    return x if word == "none" else drawing.new("sigmoid", Activation(function="sigmoid"), x)

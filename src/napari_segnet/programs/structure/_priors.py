@@ -13,8 +13,8 @@ are measured; so is ``pixel_weights``, in 26 of 395 files with definitions, and 
 (what resizes by linear weights, in definitions of 114 repositories of which each counts once for
 modules, and else for functions; nearest ones are as rare as in ``_choices.py``). ``first_norm``,
 ``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
-``residual_activation``, ``inner_activation``, ``encoder_activation``, ``branch_dilation``,
-``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``,
+``residual_activation``, ``inner_activation``, ``activation_place``, ``encoder_activation``,
+``branch_dilation``, ``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``,
 ``named_recurrence``, ``block_end``, ``down_activation``, ``between``, ``output_resize``,
 ``unused_layer``, ``second_input``, ``ungated_join``, ``image_sum``, ``channel_weights``,
 ``weighed``, ``weighed_sum``, ``gate_end``, ``unseen_norm``, ``epsilon``, ``groups``, ``unpooled``
@@ -45,6 +45,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
         "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
     },
+    "activation_place": {"behind": 3, "before": 1},
     "encoder_activation": {"same": 60, "leaky-0.2": 2, "leaky-0.01": 1, "leaky-0.1": 1},
     "padding": {"same": 86, "reflect": 3, "valid": 6},
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
@@ -68,7 +69,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "recurrence": {"none": 60, "2": 1, "1": 1, "doubled": 1},
     "named_recurrence": {"2": 2, "doubled": 1, "1": 1, "none": 1},
     "between": {"none": 3, "sigmoid": 2, "softmax": 1},
-    "unseen_norm": {"none": 33, "instance": 1},
+    "unseen_norm": {"none": 33, "instance": 1, "instance-inner": 1},
     "hidden_norm": {"none": 10, "instance": 7},
     "residual_activation": {"after-add": 6, "before-add": 4, "both": 1, "none": 1},
     "inner_activation": {"each": 60, "none": 2},

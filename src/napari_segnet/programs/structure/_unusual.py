@@ -72,7 +72,7 @@ def unusual(
     bare = "epsilon" not in possible and taken.get("hidden_norm", "none") == "none"
     if bare and topology.skips and taken.get("padding") == "valid":
         price -= UNPADDED
-    if "instance" in (taken.get("groups"), taken.get("hidden_norm")):
+    if "instance" in (taken.get("groups"), taken.get("hidden_norm", "").partition("-")[0]):
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")
     return price
 

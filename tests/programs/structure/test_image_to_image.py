@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,43 @@ def pix2pix(norm: type) -> nn.Module:
     return network
 
 
+class Reflected(nn.Module):
+    """A block of a CycleGAN's generator: a sum around two convolutions with layers that pad."""
+
+    def __init__(self, width: int, norm: type) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for last in (False, True):
+            layers += [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), norm(width)]
+            layers += [] if last else [nn.ReLU()]
+        self.block = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = x + self.block(x)
+        return answer
+
+
+def generator(norm: type) -> nn.Module:
+    """A small generator of a CycleGAN."""
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7), norm(4), nn.ReLU()]
+    for a, b in ((4, 8), (8, 16)):
+        layers += [nn.Conv2d(a, b, 3, 2, 1), norm(b), nn.ReLU()]
+    layers += [Reflected(16, norm) for _ in range(3)]
+    for a, b in ((16, 8), (8, 4)):
+        layers += [nn.ConvTranspose2d(a, b, 3, 2, 1, output_padding=1), norm(b), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(4, 3, 7))
+    return nn.Sequential(OrderedDict(model=model))
+
+
+class Linear(Small):
+    """The lowest block has no activation, as no number is left for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        one, two = nn.Conv2d(8, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.enc2 = nn.Sequential(one, nn.BatchNorm2d(16), two, nn.BatchNorm2d(16))
+
+
 def settled(network: nn.Module) -> nn.Module:
     """Give each tensor of a network values that show where it is used."""
     random = torch.Generator().manual_seed(0)
@@ -122,7 +160,7 @@ def settled(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(
     ("kind", "choices"),
-    [(WithImage, {"image_sum": "added"}), (Even, {}), (Slopes, {})],
+    [(WithImage, {"image_sum": "added"}), (Even, {}), (Slopes, {}), (Linear, {})],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_such_a_network_is_read(kind: type[Small], choices: dict[str, str], tmp_path: Path) -> None:
@@ -132,6 +170,15 @@ def test_such_a_network_is_read(kind: type[Small], choices: dict[str, str], tmp_
 
 def test_a_sum_with_the_image_is_no_habit_of_networks_with_skip_connections(tmp_path: Path) -> None:
     assert opened(Small(), tmp_path).first(1)[0].choices["image_sum"] == "none"
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
+def test_a_generator_of_blocks_with_sums_comes_first_with_its_paddings(
+    norm: type, tmp_path: Path
+) -> None:
+    network = settled(generator(norm))
+    space = opened(network, tmp_path)
+    assert far(space, network, **space.first(1)[0].choices) < 1e-4
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])

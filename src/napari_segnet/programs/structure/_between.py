@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._names import BOTTLENECK, DECODER, ENCODER, OUTPUT, pattern
+from napari_segnet.programs.structure._padded import padded
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Before, State
 from napari_segnet.programs.structure._turns import Turns
@@ -38,6 +39,7 @@ class Between:
         self.parts, self.facts, self.turns = parts, facts, turns
         self.flat = facts.strided and all(one == 1 for one in facts.strides.values())
         self.usual = _usual_gap(parts)
+        self.padded = padded(parts)
         self.turning = _turning(parts)
         # Each level of an encoder of single convolutions may stride.
         levels = parts[: self.turning] or _single(parts)
@@ -108,6 +110,8 @@ class Between:
         gap, related = part.gap, self.turns.related(state, at)
         if self.striding and at < self.turning and gap == 1:
             none, pool = 1.0, 0.2
+        elif gap is not None and self.padded and grows:
+            none, pool = 0.9, 0.0  # no number is free for a pooling where all others are taken
         elif gap is not None:
             none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 1.5 if grows else 3.0)
         elif not state.steps:
@@ -121,7 +125,7 @@ class Between:
             none, pool = (0.9, 0.0) if grows and not related else (0.1, 1.2)
             if related:
                 none, pool = 0.0, 3.0
-            if part.lead and not related:
+            if part.lead and not related and part.first.layer.name not in self.padded:
                 sure = not self.parts[state.steps[0].part].lead
                 none, pool = none + (2.0 if sure else 0.5), 0.0 if sure else max(pool - 0.5, 0.0)
         if self.turning and at == self.turning:

@@ -9,10 +9,12 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["inner_sums", "is_even", "sums_of", "unlike"]
+__all__ = ["in_chain", "inner_sums", "is_even", "sums_of", "unlike"]
 
 UNLIKE = 2.0
 """Of blocks of one kind whose layers of one number are partly transposed, partly straight."""
+LEAST_IN_CHAIN = 3
+"""So many blocks of one width behind one another would do little without sums."""
 UNEVEN = 0.7
 """Of each change between levels of one list, such as one without its pooling."""
 
@@ -44,6 +46,19 @@ def is_even(part: Part) -> bool:
     beside = part.shortcut or part.identity or part.gate or part.branches
     widths = {count for unit in part.units for count in (unit.inputs(False), unit.outputs(False))}
     return len(part.units) > 1 and not beside and len(widths) == 1
+
+
+def in_chain(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if blocks of one width and one list run one behind the other, as those with a sum do."""
+    longest = count = 0
+    before = ""
+    for step in topology.steps:
+        part = parts[step.part]
+        follows = is_even(part) and step.before == step.join == "none"
+        count = count + 1 if follows and before == part.series else int(follows)
+        before = part.series if follows else ""
+        longest = max(longest, count)
+    return longest >= LEAST_IN_CHAIN
 
 
 def sums_of(parts: Sequence[Part], topology: Topology) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = [
-    "doublings", "is_bare_end", "is_pooled", "rates_of", "side_by_side", "wide_branches",
+    "doublings", "is_linear", "is_pooled", "rates_of", "side_by_side", "wide_branches",
 ]  # fmt: skip
 
 FEWEST = 3
@@ -103,9 +103,16 @@ def is_pooled(part: Part, place: int) -> bool:
     return len(pointwise) > 1 and place == len(part.branches) - 1 == pointwise[-1]
 
 
-def is_bare_end(part: Part) -> bool:
-    """Tell if branches with norms end in a convolution of a pixel without: it has no activation."""
+def is_linear(part: Part) -> bool:
+    """Tell if a part ends without an activation, by its numbers or its norms.
+
+    Branches with norms end so in a convolution of a pixel without; a ``Sequential`` does where no
+    number is left for an activation between any of its layers.
+    """
     last = part.units[-1]
+    known = len(part.units) > 1 and last.layer.number is not None and not part.branches
+    if known and all(unit.norm and unit.between == unit.after == 0 for unit in part.units[:-1]):
+        return last.norm is not None and not last.norm_first
     bare = last.norm is None and last.slopes is None and max(last.kernel) == 1
     return bare and any(unit.norm for chain in part.branches for unit in chain)
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from napari_segnet.programs.structure._blocks import sums_of
+from napari_segnet.programs.structure._blocks import in_chain, sums_of
 from napari_segnet.programs.structure._branches import doublings, is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
-from napari_segnet.programs.structure._hidden_norms import before_slopes, hidden_place
+from napari_segnet.programs.structure._hidden_norms import (
+    before_slopes,
+    hidden_place,
+    taken_numbers,
+)
 from napari_segnet.programs.structure._joins import MEASURED, image_sums, join_choices
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._open_ends import open_ends
+from napari_segnet.programs.structure._padded import padded
 from napari_segnet.programs.structure._parts import Part, is_separable
 from napari_segnet.programs.structure._pix2pix import activation_place
 from napari_segnet.programs.structure._priors import ordered
@@ -43,9 +48,10 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     _ups(found, parts, topology)
     _norms(found, parts, units, facts)
     _sums(found, parts, topology, facts)
-    if any(part.shortcut or part.identity for part in parts):
+    chained = found.get("residual", (("",), ""))[0][0] == "block"
+    if chained or any(part.shortcut or part.identity for part in parts):
         early = facts.nested or _ends_with_norm(parts) or norms_first(parts)
-        residual = "before-add" if early else ""
+        residual = "none" if chained else "before-add" if early else ""
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         turned = any(is_inverted(part.units) for part in parts)
@@ -64,7 +70,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["block_end"] = (ordered("block_end"), MEASURED)
     wide = [unit for unit in units if max(unit.kernel) > 1]
     if wide:
-        found["padding"] = (ordered("padding"), MEASURED)
+        why = "a number is free for a layer that pads" if padded(parts) else MEASURED
+        found["padding"] = (ordered("padding", "reflect" if padded(parts) else ""), why)
         _dilations(found, parts, topology, facts, len(wide))
         if rates := rates_of(parts):
             found["branch_dilation"] = (rates, "kernels look the same with any dilation")
@@ -118,7 +125,8 @@ def _sums(
     """Open what adds answers without a tensor of its own."""
     if not facts.nested and (sums := ("none", *sums_of(parts, topology)))[1:]:
         why = "a sum of a block's answer and its first one, or its input, has no tensors"
-        found["residual"] = (tuple(one for one in ordered("residual") if one in sums), why)
+        likely = "block" if in_chain(parts, topology) else ""
+        found["residual"] = (tuple(one for one in ordered("residual", likely) if one in sums), why)
     if apart := steps_down(parts, topology):
         words = {pattern(parts[at].name) for at in apart}
         own = all(
@@ -206,7 +214,9 @@ def _scales(
             values = tuple(value for value in values if value != "strided")
         elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
-        elif any(parts[step.part].gap == 1 and not step.transposed for step in pooled):
+        elif any(
+            parts[one.part].gap == taken_numbers(parts) and not one.transposed for one in pooled
+        ):
             values, why = ordered("pooling", "strided"), "no number is left for a pooling"
         elif (
             topology.steps[0].before == "pool"
@@ -400,7 +410,8 @@ def _norms(
         why = "MONAI's default is an InstanceNorm without weights"
         found["hidden_norm"] = (("instance", "none"), why)
     elif place := hidden_place(parts):
-        favoured = "instance" if place == "before" or before_slopes(units) else ""
+        known = place == "before" or before_slopes(units) or (place == "behind" and padded(parts))
+        favoured = "instance" if known else ""
         why = "numbers are missing where a norm without weights, or a dropout, may stand"
         if place == "functional":
             why = "a norm without weights has no tensors; few networks have it"

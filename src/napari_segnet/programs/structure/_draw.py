@@ -20,7 +20,7 @@ from napari_segnet.graph import (
     ResizeLike,
 )
 from napari_segnet.programs.structure._blocks import inner_sums, is_even
-from napari_segnet.programs.structure._branches import is_bare_end, is_pooled, wide_branches
+from napari_segnet.programs.structure._branches import is_linear, is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
     has_unknown_end,
@@ -40,6 +40,7 @@ from napari_segnet.programs.structure._operations import (
     pooling_of,
     resizing_of,
 )
+from napari_segnet.programs.structure._padded import padded, padding_of
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._pix2pix import norm_free
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
@@ -103,9 +104,10 @@ class Drawing:
         ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.early_active = choices.get("activation_place") == "before"
-        self.hidden = choices.get("hidden_norm", "none") != "none"
+        hidden, place = choices.get("hidden_norm", "none") != "none", hidden_place(parts)
+        self.ahead, self.behind = hidden and place == "before", hidden and place != "before"
         self.bare = norm_free(parts, topology, choices)
-        self.place = hidden_place(parts)
+        self.padded = padded(parts)
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
         self.taken = taken_answers(topology)
@@ -247,11 +249,13 @@ class Drawing:
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
             ends = residual and (self.early or not before)
-            if step.part in self.down or (end and (ends or is_bare_end(part))):
+            if step.part in self.down or (end and (ends or is_linear(part))):
                 active = False
             inner = not end and has_unknown_end(unit)
             active &= not (inner and self.choices.get("inner_activation") == "none")
             x = self._summed(x, unit, active)
+            if residual and end and self.behind and not active:
+                x = self.new("norm", InstanceNorm(), x)
         inside = part.squeeze is not None and (residual and is_within(part))
         x = weighed(self, x, part) if inside else x
         if residual:
@@ -286,7 +290,7 @@ class Drawing:
         if unit.norm_first and unit.norm is not None:
             x = self.norm(x, unit.norm)
             x = self._activated(x, unit) if self._active_first(unit) else x
-        if self.hidden and self.place == "before" and _in_chain(self.parts, unit):
+        if self.ahead and _in_chain(self.parts, unit):
             x = self.new("norm", InstanceNorm(), x)
         if step.transposed and first:
             factor = (1,) * self.ndim
@@ -296,7 +300,7 @@ class Drawing:
             return self.draw.add(unit.layer.name, transposed(unit, factor), x)
         dilation = self._dilation(unit)
         groups = step.groups if first else self._groups(unit, x)
-        fill = self.choices.get("padding", "same")
+        fill = padding_of(unit.layer.name, self.choices, self.padded)
         layer = straight(unit, stride or (1,) * self.ndim, dilation, groups, fill)
         return self.layer(unit.layer, layer, x)
 
@@ -353,12 +357,7 @@ class Drawing:
             x, active = self._activated(x, unit), False
         if norm is not None:
             x = self.norm(x, norm)
-        elif (
-            self.hidden
-            and unit.layer.name not in self.bare
-            and self.place != "before"
-            and (active or self.early_active)
-        ):
+        elif self.behind and unit.layer.name not in self.bare and (active or self.early_active):
             x = self.new("norm", InstanceNorm(), x)
         return self._activated(x, unit) if active else x
 

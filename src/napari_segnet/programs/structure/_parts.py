@@ -272,7 +272,7 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
-    repeated = _repeated(left)
+    repeated, chained = _repeated(left), _chained(left)
     growing = _growing(left, repeated)
     blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
     classes = Counter(
@@ -285,7 +285,7 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
             unit,
             loose,
             growing,
-            2 if unit.layer.parent in repeated else hidden,
+            3 if unit.layer.parent in chained else 2 if unit.layer.parent in repeated else hidden,
             blocks,
             classes,
         ):
@@ -345,6 +345,23 @@ def _repeated(left: Sequence[Unit]) -> set[str]:
         for name, own in found.items()
         if len(own) > 1 and (alike[tuple(own)] > 2 or listed[pattern(name), tuple(own)] > 1)
     }
+
+
+def _chained(left: Sequence[Unit]) -> set[str]:
+    """Return modules of one width with the same numbers as others before or behind them.
+
+    Between their two convolutions a norm without weights, an activation and a padding may stand.
+    """
+    found: dict[str, list[Unit]] = {}
+    for unit in left:
+        found.setdefault(unit.layer.parent, []).append(unit)
+    kinds: dict[tuple[object, ...], list[str]] = {}
+    for name, own in found.items():
+        widths = {count for unit in own for count in (unit.inputs(False), unit.outputs(False))}
+        kind = (pattern(name), *(unit.layer.number for unit in own), *widths)
+        if len(own) == PAIR and len(widths) == 1 and None not in kind:
+            kinds.setdefault(kind, []).append(name)
+    return {name for own in kinds.values() if len(own) >= LEAST_OF_A_CLASS for name in own}
 
 
 def _grows(unit: Unit) -> bool:

@@ -1,0 +1,40 @@
+"""Paddings that are layers of their own: the numbers that they take in a ``Sequential``.
+
+The generators of a CycleGAN (Zhu et al. 2017, arXiv 1703.10593) reflect the edges in such layers
+before some convolutions, and pad the others by zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from napari_segnet.programs.structure._parts import Part
+
+__all__ = ["padded", "padding_of"]
+
+
+def padded(parts: Sequence[Part]) -> frozenset[str]:
+    """Return names of convolutions that a number is free for a padding before; empty: none is.
+
+    Before the first convolution of a network nothing else can stand, so one is free there too.
+    """
+    if not parts or parts[0].first.lead != 1:
+        return frozenset()
+    found: dict[str, tuple[int, bool]] = {}
+    for part in parts:
+        free = part.gap
+        for at, unit in enumerate(part.units):
+            free = part.units[at - 1].after if at else free
+            lead = free is None and unit.lead == 1
+            if max(unit.kernel) % 2 and max(unit.kernel) > 1 and not unit.ways[0]:
+                found[unit.layer.name] = (free or 0, lead)
+    least = min((free for free, _ in found.values() if free), default=0)
+    return frozenset(
+        n for n, (free, lead) in found.items() if lead or (least and free == least + 1)
+    )
+
+
+def padding_of(name: str, choices: Mapping[str, str], apart: frozenset[str]) -> str:
+    """Return how a convolution is padded; ``apart`` are those with a layer for it, if any has."""
+    fill = choices.get("padding", "same")
+    return "same" if fill == "reflect" and apart and name not in apart else fill

@@ -379,10 +379,15 @@ class Search:
 def _on_the_way_down(candidate: Candidate) -> list[dict[str, str]]:
     """Return the choices with which an activation that is rare stands on the way down alone.
 
-    One on both ways may fit since it is that of the way down, which has more norms.
+    One on both ways may fit since it is that of the way down, which has more norms. Where one
+    stands there alone, those with it, or another of its kind, on both ways are returned.
     """
     own, usual = candidate.choices.get("activation", ""), candidate.open.get("activation", ("",))[0]
     same = candidate.choices.get("encoder_activation") == "same"
+    if not same and own == usual:
+        both = {"encoder_activation": "same"}
+        rare = [one for one in candidate.open["encoder_activation"] if one != "same"]
+        return [{**candidate.choices, "activation": one, **both} for one in rare]
     if own == usual or not same or own not in candidate.open["encoder_activation"]:
         return []
     return [{**candidate.choices, "activation": usual, "encoder_activation": own}]

@@ -68,6 +68,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "padding": {
         "same": "zero padding",
         "reflect": "reflection padding",
+        "reflect-down": "reflection padding on the way down",
         "replicate": "replication padding",
         "valid": "no padding",
     },

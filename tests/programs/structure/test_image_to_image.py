@@ -112,6 +112,42 @@ def pix2pix(norm: type) -> nn.Module:
     return network
 
 
+class ReflectedDown(nn.Module):
+    """The pix2pix of a tutorial: on the way down edges are reflected, but not at its bottom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.initial_down = nn.Sequential(self.down(3, 4), nn.LeakyReLU(0.2))
+        self.down1, self.down2 = self.block(4, 8), self.block(8, 8)
+        self.bottleneck = nn.Sequential(nn.Conv2d(8, 8, 4, 2, 1), nn.ReLU())
+        self.up1, self.up2, self.up3 = (
+            self.block(8, 8, 0),
+            self.block(16, 8, 0),
+            self.block(16, 4, 0),
+        )
+        self.final_up = nn.Sequential(nn.ConvTranspose2d(8, 3, 4, 2, 1), nn.Tanh())
+
+    @staticmethod
+    def down(inputs: int, outputs: int) -> nn.Module:
+        return nn.Conv2d(inputs, outputs, 4, 2, 1, padding_mode="reflect")
+
+    def block(self, inputs: int, outputs: int, slope: float = 0.2) -> nn.Module:
+        layer = (
+            self.down(inputs, outputs) if slope else nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)
+        )
+        layers = (layer, nn.BatchNorm2d(outputs), nn.LeakyReLU(slope))
+        return nn.Sequential(OrderedDict(conv=nn.Sequential(*layers)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = self.initial_down(x)
+        two = self.down1(one)
+        three = self.down2(two)
+        x = self.up1(self.bottleneck(three))
+        x = self.up3(torch.cat([self.up2(torch.cat([x, three], 1)), two], 1))
+        answer: torch.Tensor = self.final_up[0](torch.cat([x, one], 1))
+        return answer
+
+
 class Reflected(nn.Module):
     """A block of a CycleGAN's generator: a sum around two convolutions with layers that pad."""
 
@@ -191,3 +227,9 @@ def test_pix2pix_comes_first_with_its_activations_before_its_layers(
     assert first["activation_place"] == "before"
     assert first["encoder_activation"] == "leaky-0.2"
     assert far(space, network, **first) < 1e-4
+
+
+def test_pix2pix_of_a_tutorial_comes_first_with_its_paddings(tmp_path: Path) -> None:
+    network = settled(ReflectedDown())
+    space = opened(network, tmp_path)
+    assert far(space, network, **space.first(1)[0].choices) < 1e-4

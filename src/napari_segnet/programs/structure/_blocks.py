@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
-from napari_segnet.programs.structure._names import numbers, pattern
+from napari_segnet.programs.structure._names import is_down, numbers, pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["in_chain", "inner_sums", "is_even", "sums_of", "unlike"]
+__all__ = ["all_step_down", "in_chain", "inner_sums", "is_even", "sums_of", "unlike"]
 
 UNLIKE = 2.0
 """Of blocks of one kind whose layers of one number are partly transposed, partly straight."""
@@ -59,6 +60,24 @@ def in_chain(parts: Sequence[Part], topology: Topology) -> bool:
         before = part.series if follows else ""
         longest = max(longest, count)
     return longest >= LEAST_IN_CHAIN
+
+
+def all_step_down(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if each pooling stands before a convolution that is named as a step down.
+
+    One that doubles the channels is some where a block of its level runs behind it.
+    """
+    near = pairwise(topology.steps)
+    pooled = [(parts[one.part], two) for one, two in near if one.before == "pool"]
+    return all(part.steps_down or _only_doubles(part, two) for part, two in pooled)
+
+
+def _only_doubles(part: Part, after: Step) -> bool:
+    """Tell if a convolution that is named as a step down doubles the channels of its level."""
+    alone = len(part.units) == 1 and not (part.shortcut or part.identity or part.branches)
+    doubles = alone and part.outputs(False) == 2 * part.inputs(False)
+    inside = after.before == after.join == "none" and not after.transposed
+    return doubles and inside and is_down(part.first.layer.name) and max(part.first.kernel) > 1
 
 
 def sums_of(parts: Sequence[Part], topology: Topology) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from napari_segnet.programs.structure._blocks import in_chain, sums_of
+from napari_segnet.programs.structure._blocks import all_step_down, in_chain, sums_of
 from napari_segnet.programs.structure._branches import doublings, is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
@@ -72,6 +72,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     if wide:
         why = "a number is free for a layer that pads" if padded(parts) else MEASURED
         found["padding"] = (ordered("padding", "reflect" if padded(parts) else ""), why)
+        if "activation_place" in found:
+            found["padding"] = (ordered("way_down_padding"), MEASURED)
         _dilations(found, parts, topology, facts, len(wide))
         if rates := rates_of(parts):
             found["branch_dilation"] = (rates, "kernels look the same with any dilation")
@@ -172,12 +174,6 @@ def _dilations(
         found["dilation"] = (ordered("dilation"), why)
 
 
-def _steps_down(parts: Sequence[Part], topology: Topology) -> bool:
-    """Tell if each pooling stands before a convolution that is named as a step down."""
-    pooled = [parts[step.part] for step in topology.steps if step.before == "pool"]
-    return all(part.steps_down for part in pooled)
-
-
 def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
     """Return names of the wide convolutions of the lowest level, where a dilation may be."""
     level, found = 0, set()
@@ -220,7 +216,7 @@ def _scales(
             values, why = ordered("pooling", "strided"), "no number is left for a pooling"
         elif (
             topology.steps[0].before == "pool"
-            or _steps_down(parts, topology)
+            or all_step_down(parts, topology)
             or norms_first(parts[step.part] for step in pooled)
         ):
             values = ordered("pooling", "strided")
@@ -428,6 +424,8 @@ def counted_as(
     where no name says so. Dilations that differ, as ``values`` of a chain do, are less rare. Where
     linear weights are likeliest, ``values`` of a resizing begin with both of these.
     """
+    if name == "padding" and "reflect-down" in values:
+        return "way_down_padding"
     if name == "dilation" and any("," in value for value in values):
         return "chain_dilation"
     if name == "resize" and values[:2] == ordered("linear_resize")[:2]:

@@ -34,6 +34,7 @@ from napari_segnet.programs.structure._hidden_norms import hidden_place
 from napari_segnet.programs.structure._joins import between, ungated
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._names import BOTTLENECK, role
 from napari_segnet.programs.structure._operations import (
     activation_of,
     norm_of,
@@ -300,7 +301,7 @@ class Drawing:
             return self.draw.add(unit.layer.name, transposed(unit, factor), x)
         dilation = self._dilation(unit)
         groups = step.groups if first else self._groups(unit, x)
-        fill = padding_of(unit.layer.name, self.choices, self.padded)
+        fill = padding_of(self, unit)
         layer = straight(unit, stride or (1,) * self.ndim, dilation, groups, fill)
         return self.layer(unit.layer, layer, x)
 
@@ -366,7 +367,7 @@ class Drawing:
             operation = Activation(function="prelu", slopes=unit.slopes.weight[0])
             return self.draw.add(unit.slopes.name, operation, x)
         word = self.choices.get("encoder_activation", "same")
-        if word == "same" or self.rising:
+        if word == "same" or self.rising or role(unit.layer.name) == BOTTLENECK:
             word = self.choices.get("activation", "relu")
         return x if word == "none" else self.new("activation", activation_of(word), x)
 

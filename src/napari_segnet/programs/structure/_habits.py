@@ -81,6 +81,11 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "up-skip", "hidden_norm": "instance-inner"},
     ),
     (
+        "aladdinpersson/Machine-Learning-Collection",
+        (r"(^|\.)initial_down\.0$", r"(^|\.)down1\.conv\.0$", r"(^|\.)final_up\.0$"),
+        {"join": "up-skip", "padding": "reflect-down"},
+    ),
+    (
         "4uiiurz1/pytorch-nested-unet",
         (r"(^|\.)conv0_0\.", r"(^|\.)conv1_0\.", r"(^|\.)conv0_[2-4]\."),
         {"join": "skip-up", "resize": "bilinear-aligned"},

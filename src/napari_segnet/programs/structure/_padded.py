@@ -6,9 +6,14 @@ before some convolutions, and pad the others by zeros.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._units import Unit
+
+if TYPE_CHECKING:
+    from napari_segnet.programs.structure._draw import Drawing
 
 __all__ = ["padded", "padding_of"]
 
@@ -34,7 +39,12 @@ def padded(parts: Sequence[Part]) -> frozenset[str]:
     )
 
 
-def padding_of(name: str, choices: Mapping[str, str], apart: frozenset[str]) -> str:
-    """Return how a convolution is padded; ``apart`` are those with a layer for it, if any has."""
-    fill = choices.get("padding", "same")
-    return "same" if fill == "reflect" and apart and name not in apart else fill
+def padding_of(drawing: Drawing, unit: Unit) -> str:
+    """Return how a convolution is padded."""
+    fill = drawing.choices.get("padding", "same")
+    if fill == "reflect-down":
+        pooled = [step.part for step in drawing.topology.steps if step.before == "pool"]
+        lowest = unit in drawing.parts[pooled[-1]].units
+        return "same" if drawing.rising or lowest else "reflect"
+    apart = fill == "reflect" and drawing.padded and unit.layer.name not in drawing.padded
+    return "same" if apart else fill

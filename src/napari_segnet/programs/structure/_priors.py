@@ -13,8 +13,9 @@ are measured; so is ``pixel_weights``, in 26 of 395 files with definitions, and 
 (what resizes by linear weights, in definitions of 114 repositories of which each counts once for
 modules, and else for functions; nearest ones are as rare as in ``_choices.py``). ``first_norm``,
 ``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
-``residual_activation``, ``inner_activation``, ``activation_place``, ``encoder_activation``,
-``branch_dilation``, ``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``,
+``residual_activation``, ``inner_activation``, ``activation_place``, ``way_down_padding``,
+``encoder_activation``, ``branch_dilation``, ``branch_mean``, ``inverted``, ``with_image``,
+``norm_use``, ``recurrence``,
 ``named_recurrence``, ``block_end``, ``down_activation``, ``between``, ``output_resize``,
 ``unused_layer``, ``second_input``, ``ungated_join``, ``image_sum``, ``channel_weights``,
 ``weighed``, ``weighed_sum``, ``gate_end``, ``unseen_norm``, ``epsilon``, ``groups``, ``unpooled``
@@ -48,6 +49,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "activation_place": {"behind": 3, "before": 1},
     "encoder_activation": {"same": 60, "leaky-0.2": 2, "leaky-0.01": 1, "leaky-0.1": 1},
     "padding": {"same": 86, "reflect": 3, "valid": 6},
+    "way_down_padding": {"same": 15, "reflect-down": 2, "reflect": 1},
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
     "apart_activation": {"none": 8, "activation": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},

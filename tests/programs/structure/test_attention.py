@@ -245,6 +245,26 @@ def test_a_sequential_that_begins_with_means_weighs_channels(
     assert space.first(1)[0].choices["weighed"] == "answer"
 
 
+class Unnamed(nn.Module):
+    """Weighs channels in a module without a telling name."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        few = width // 4
+        self.net = nn.Sequential(nn.Conv2d(width, few, 1), nn.ReLU(), nn.Conv2d(few, width, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = x * torch.sigmoid(self.net(x.mean((2, 3), keepdim=True)))
+        return answer
+
+
+def test_narrow_layers_that_several_levels_have_weigh_channels(tmp_path: Path) -> None:
+    network = Net(Unnamed, "answer")
+    network.mid = nn.Sequential(block(8, 16), Unnamed(16))
+    network = settled(network)
+    assert far(opened(network, tmp_path), network) < 1e-4
+
+
 def test_channels_and_pixels_are_weighed_side_by_side(tmp_path: Path) -> None:
     network = settled(Net(Beside, "answer"))
     assert far(opened(network, tmp_path), network) < 1e-4

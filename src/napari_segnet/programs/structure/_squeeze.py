@@ -11,6 +11,7 @@ et al. 2018, arXiv 1803.02579).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -32,6 +33,8 @@ _ATTENTION = re.compile(r"att", re.IGNORECASE)
 _PIXELS = re.compile(r"(^|[._\d])(sa|s_?se|sp\w*att\w*|spatial\w*|cbam\w*|scse)\d*[._]", re.I)
 SEES_BOTH = re.compile(r"(^|[._\d])(ca\d*[._]|channel_?(att|gate)|cbam)", re.IGNORECASE)
 """Names of layers that look at means and largest values of channels."""
+NARROW, PAIR, LEAST = 4, 2, 3
+"""Channels become so many times fewer, in modules of so many convolutions, of which so many are."""
 FIELDS = (3, 5, 7)
 """Edges of the kernels that see two maps."""
 
@@ -41,14 +44,15 @@ def squeezes_of(
 ) -> tuple[tuple[Squeeze, ...], tuple[Unit, ...], tuple[StoredLayer, ...]]:
     """Return all that weighs answers, and the units and layers without these.
 
-    Dense layers are known by their shapes; convolutions by their names as well, or by that of a
-    ``Sequential`` that begins with a layer without tensors.
+    Dense layers are known by their shapes; convolutions by their names as well, by that of a
+    ``Sequential`` that begins with a layer without tensors, or by how many are alike.
     """
     found = []
     used: set[str] = set()
     small = [unit for unit in units if max(unit.kernel) == 1 and unit.norm is None]
     behind = {unit.layer.parent for unit in small if unit.lead == 1}
     weighing = {parent for parent in behind if _ATTENTION.search(parent.rpartition(".")[2])}
+    weighing |= _many_narrow(units)
     pointwise = [
         unit.layer
         for unit in small
@@ -65,6 +69,26 @@ def squeezes_of(
             rest.remove(unit)
             _give(found, unit, rest)
     return tuple(found), tuple(rest), tuple(one for one in left if one.name not in used)
+
+
+def _many_narrow(units: Sequence[Unit]) -> set[str]:
+    """Return modules of two convolutions of one pixel to far fewer channels and back.
+
+    Several modules of one name hold such layers without norms, where others have norms: in the way
+    of a network they would let little through.
+    """
+    found: dict[str, set[str]] = {}
+    counts = Counter(unit.layer.parent for unit in units)
+    for one, two in pairwise(units):
+        parent = one.layer.parent
+        bare = one.norm is None and two.norm is None and max(one.kernel) == max(two.kernel) == 1
+        far = NARROW * one.outputs(False) <= one.inputs(False)
+        if bare and far and parent == two.layer.parent and counts[parent] == PAIR:
+            if _narrow(one.layer, two.layer):
+                found.setdefault(parent.rpartition(".")[2], set()).add(parent)
+    normed = any(unit.norm is not None for unit in units)
+    many = (own for own in found.values() if normed and len(own) >= LEAST)
+    return {parent for own in many for parent in own}
 
 
 def _weighs_pixels(unit: Unit, squeezes: Sequence[Squeeze]) -> bool:

@@ -176,6 +176,46 @@ def generator(norm: type) -> nn.Module:
     return nn.Sequential(OrderedDict(model=model))
 
 
+class Dense(Small):
+    """Each layer of a block sees all that came before it there; a last one may follow."""
+
+    last = True
+
+    class Block(nn.Module):
+        def __init__(self, inputs: int, outputs: int, last: bool) -> None:
+            super().__init__()
+            growth = 4 if last else (outputs - inputs) // 3
+            widths = [inputs + at * growth for at in range(4)]
+            self.layers = nn.ModuleList([self.layer(wide, growth) for wide in widths[:3]])
+            self.last = self.layer(widths[3], outputs) if last else None
+
+        @staticmethod
+        def layer(inputs: int, outputs: int) -> nn.Module:
+            layer = nn.Conv2d(inputs, outputs, 3, padding=1)
+            return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.layers:
+                x = torch.cat([x, layer(x)], 1)
+            return x if self.last is None else self.last(x)
+
+    def block(self, inputs: int, outputs: int) -> nn.Module:
+        if self.last or outputs < inputs:
+            return self.Block(inputs, outputs, True)
+        return self.Block(inputs, outputs, False)
+
+
+class DenseWithoutLast(Dense):
+    """The same, but on the way down there is no last layer."""
+
+    last = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2 = self.block(3, 9), self.block(9, 18)
+        self.up, self.dec = self.step_up(18, 9), pair(18, 8)
+
+
 class Linear(Small):
     """The lowest block has no activation, as no number is left for one."""
 
@@ -196,7 +236,14 @@ def settled(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(
     ("kind", "choices"),
-    [(WithImage, {"image_sum": "added"}), (Even, {}), (Slopes, {}), (Linear, {})],
+    [
+        (WithImage, {"image_sum": "added"}),
+        (Even, {}),
+        (Slopes, {}),
+        (Linear, {}),
+        (Dense, {}),
+        (DenseWithoutLast, {}),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_such_a_network_is_read(kind: type[Small], choices: dict[str, str], tmp_path: Path) -> None:

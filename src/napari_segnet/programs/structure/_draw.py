@@ -29,6 +29,7 @@ from napari_segnet.programs.structure._choices import (
     norms_first,
     steps_down,
 )
+from napari_segnet.programs.structure._dense import dense
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._hidden_norms import hidden_place
 from napari_segnet.programs.structure._joins import between, ungated
@@ -238,6 +239,8 @@ class Drawing:
         stride = () if part.branches else stride
         if is_recurrent(part.units) and self.choices.get("recurrence", "none") != "none":
             return self._weighed(again(self, x, part, step, stride), turn, part)
+        if part.dense:
+            return self._weighed(dense(self, x, part, step, stride), turn, part)
         if is_inverted(part.units) and self.choices.get("inverted") == "added" and not stride:
             return self._weighed(inverted(self, x, part, step), turn, part)
         for place, unit in enumerate(part.units):
@@ -245,7 +248,7 @@ class Drawing:
                 continue
             end = place == len(part.units) - 1
             x = self.convolved(x, unit, step, stride if place == narrow else (), place == 0)
-            active = self._active(unit, end and part in self.last, unit is up)
+            active = self.active(unit, end and part in self.last, unit is up)
             active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
@@ -327,7 +330,7 @@ class Drawing:
         self.wide += 1
         return values[min(self.wide, len(values)) - 1]
 
-    def _active(self, unit: Unit, last: bool, up: bool) -> bool:
+    def active(self, unit: Unit, last: bool, up: bool) -> bool:
         """Tell if an activation follows: by the numbers, or as is usual."""
         if self._active_first(unit) or self.early_active:
             return False
@@ -407,7 +410,7 @@ def _beside(drawing: Drawing, x: str, part: Part, step: Step, stride: Axes) -> s
         y = drawing.new("mean", GlobalPooling(kind="average"), x) if pooled else x
         for turn, unit in enumerate(chain):
             y = drawing.convolved(y, unit, step, stride if not turn else (), False)
-            y = drawing.finished(y, unit, drawing._active(unit, False, False))
+            y = drawing.finished(y, unit, drawing.active(unit, False, False))
         answers.append(drawing.new("spread", ResizeLike(mode="nearest"), y, x) if pooled else y)
     return drawing.new("join", Concatenate(), *answers)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from napari_segnet.programs.structure._attention import Squeeze
+from napari_segnet.programs.structure._dense import dense_of, keeps_all
 from napari_segnet.programs.structure._gates import Gate, gates_of
 from napari_segnet.programs.structure._last_steps import with_last_steps_apart
 from napari_segnet.programs.structure._layers import StoredLayer
@@ -58,6 +59,8 @@ class Part:
         ``Sequential``; None where they do not.
     branches : tuple of tuple of Unit
         What runs side by side before its units, see ``_branches.py``; empty where nothing does.
+    dense : bool
+        Whether each unit sees all that came before it, see ``_dense.py``.
     """
 
     units: tuple[Unit, ...]
@@ -68,6 +71,7 @@ class Part:
     squeeze: Squeeze | None = None
     gap: int | None = None
     branches: tuple[tuple[Unit, ...], ...] = ()
+    dense: bool = False
 
     @property
     def first(self) -> Unit:
@@ -127,6 +131,8 @@ class Part:
         """Return the channels of its answer."""
         if self.gate:
             return self.gate.skip.inputs(False)
+        if self.dense and keeps_all(self.units):
+            return self.units[-1].inputs(False) + self.units[-1].outputs(False)
         return self.units[-1].outputs(transposed)
 
 
@@ -142,6 +148,7 @@ def parts_of(
     gates = [(name, replace(gate, norm=sums.get(name))) for name, gate in gates_of(left)]
     found = [Part(units=(), name=name, gate=gate) for name, gate in gates]
     found += [Part(units=own, name=name) for name, own in recurrent_of(left)]
+    found += [Part(units=own, name=name, dense=True) for name, own in dense_of(left)]
     found += _residuals(left) if shortcuts else []
     found += _runs(left)
     found.sort(key=lambda part: part.place)

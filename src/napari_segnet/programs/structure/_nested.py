@@ -3,8 +3,9 @@
 Node ``i, j`` stands at level ``i`` in column ``j``. Those of column 0 are the encoder; each other
 one takes all earlier nodes of its level and the node below of the column before, brought up. Names
 place the nodes (``conv0_1``, ``X_01``, ``rows.0.1``, ``up_concat01.up``); the encoder may be a list
-of its own (``downs.0`` beside ``up_0_0``). Channels have to prove every one of them, so the
-numbered layers of any other network are no grid.
+of its own (``downs.0`` beside ``up_0_0``). Where no name does, the channels of a level and what a
+node takes place it. Channels have to prove every one of them, so the numbered layers of any other
+network are no grid.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def nested(parts: Sequence[Part]) -> Topology | None:
 
     Its answer is that of the last head: others are of deep supervision, and no step runs them.
     """
-    return next(filter(None, (_made(parts, *one) for one in (_grid(parts), _beside(parts)))), None)
+    ways = (_grid, _beside, _by_channels)
+    return next(filter(None, (_made(parts, *way(parts)) for way in ways)), None)
 
 
 def _made(
@@ -114,6 +116,42 @@ def _beside(parts: Sequence[Part]) -> tuple[Mapping[Place, _Node] | None, list[i
     grid = {(row, 0): _Node(chain=[at]) for row, at in enumerate(encoder)}
     grid |= {(row, column + 1): _Node(chain=[at]) for (row, column), at in rows.items()}
     return grid, [at for at in others if at not in encoder]
+
+
+def _by_channels(parts: Sequence[Part]) -> tuple[Mapping[Place, _Node] | None, list[int]]:
+    """Return the same where names place nothing, but the channels do: each level has its own.
+
+    The encoder is listed first. What brings up to a level stands in the order of its columns.
+    """
+    encoder = [0] if parts else []
+    for at, (one, two) in enumerate(pairwise(parts), 1):
+        if two.ways != (False,) or not one.outputs(False) == two.inputs(False) < two.outputs(False):
+            break
+        encoder.append(at)
+    wide = [parts[at].outputs(False) for at in encoder]
+    depth = len(wide) - 1
+    grid = {(row, 0): _Node(chain=[at]) for row, at in enumerate(encoder)}
+    ups: dict[int, list[int]] = {row: [] for row in range(depth)}
+    heads: list[int] = []
+    for at in range(len(encoder), len(parts)):
+        part = parts[at]
+        row = next((one for one in range(depth) if wide[one] == part.outputs(part.ways[0])), -1)
+        if row < 0 or (_head(part) and max(part.first.kernel) == 1):
+            heads.append(at)
+        elif part.ways[0]:
+            ups[row].append(at)
+        else:
+            columns = (part.inputs(False) - wide[row + 1]) / wide[row]
+            columns = part.inputs(False) / wide[row] - 1 if any(ups.values()) else columns
+            if (row, int(columns)) in grid:
+                return None, []
+            grid[row, int(columns)] = _Node(chain=[at])
+    for row, places in ups.items():
+        for column, at in enumerate(places, 1):
+            grid.setdefault((row, column), _Node()).up = at
+    whole = {(row, column) for row in range(depth + 1) for column in range(depth + 1 - row)}
+    filled = set(grid) == whole and all(node.chain for node in grid.values())
+    return (grid, heads) if depth >= FEWEST and filled else (None, [])
 
 
 def _closes(

@@ -58,9 +58,9 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["activation"] = (ordered("activation", "gelu" if turned else ""), MEASURED)
         found |= activation_place(parts, topology)
         if rises(topology):
-            likely = "leaky-0.2" if "activation_place" in found else ""
+            name = "pix2pix_activation" if "activation_place" in found else "encoder_activation"
             why = "few networks have another one on the way down, as pix2pix does"
-            found["encoder_activation"] = (ordered("encoder_activation", likely), why)
+            found["encoder_activation"] = (ordered(name), why)
     if any(is_apart(part, at) for part in parts for at in range(len(part.units))):
         found["apart_activation"] = (ordered("apart_activation"), MEASURED)
     if any(has_unknown_end(unit) for part in parts for unit in part.units[:-1]):
@@ -424,6 +424,8 @@ def counted_as(
     where no name says so. Dilations that differ, as ``values`` of a chain do, are less rare. Where
     linear weights are likeliest, ``values`` of a resizing begin with both of these.
     """
+    if name == "encoder_activation" and values[:1] == ordered("pix2pix_activation")[:1]:
+        return "pix2pix_activation"
     if name == "padding" and "reflect-down" in values:
         return "way_down_padding"
     if name == "dilation" and any("," in value for value in values):

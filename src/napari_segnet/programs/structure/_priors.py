@@ -11,9 +11,11 @@ the answer by nearest pixels and one leaves it as it is, which copied pixels sho
 ``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in ``hidden_norm``
 are measured; so is ``pixel_weights``, in 26 of 395 files with definitions, and ``linear_resize``
 (what resizes by linear weights, in definitions of 114 repositories of which each counts once for
-modules, and else for functions; nearest ones are as rare as in ``_choices.py``). ``first_norm``,
+modules, and else for functions; nearest ones are as rare as in ``_choices.py``), and
+``activation_place`` and ``pix2pix_activation`` in seven repositories with layers of 4x4 pixels
+alone (``encoder_activation`` of such). ``first_norm``,
 ``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
-``residual_activation``, ``inner_activation``, ``activation_place``, ``way_down_padding``,
+``residual_activation``, ``inner_activation``, ``way_down_padding``,
 ``encoder_activation``, ``branch_dilation``, ``branch_mean``, ``inverted``, ``with_image``,
 ``norm_use``, ``recurrence``,
 ``named_recurrence``, ``block_end``, ``down_activation``, ``between``, ``output_resize``,
@@ -46,7 +48,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
         "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
     },
-    "activation_place": {"behind": 3, "before": 1},
+    "activation_place": {"behind": 6, "before": 1},
+    "pix2pix_activation": {"leaky-0.2": 4, "same": 3, "leaky-0.01": 1, "leaky-0.1": 1},
     "encoder_activation": {"same": 60, "leaky-0.2": 2, "leaky-0.01": 1, "leaky-0.1": 1},
     "padding": {"same": 86, "reflect": 3, "valid": 6},
     "way_down_padding": {"same": 15, "reflect-down": 2, "reflect": 1},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from napari_segnet.evidence._ahead import Ahead, Key, key_of
 from napari_segnet.evidence._fit import Fit, credit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
-from napari_segnet.evidence._measure import Measure, has_norms
+from napari_segnet.evidence._measure import Measure, has_norms, work
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, check_cancelled
@@ -231,6 +231,7 @@ class Search:
         among those that fit well, see ``credit``: so what is common stands beside what fits best.
         """
         self._against, self._most, self._gains = best.fit, MOST_NORMS, {}
+        self._found |= _without_paddings(self._ahead, best, self.measure)
         self._lead, self._limited = 0.0, limited
         self._lead = max(self._gain(one) for one in self._found.values() if one)
         found = yield from self._finalists(best, most)
@@ -391,6 +392,22 @@ def _on_the_way_down(candidate: Candidate) -> list[dict[str, str]]:
     if own == usual or not same or own not in candidate.open["encoder_activation"]:
         return []
     return [{**candidate.choices, "activation": usual, "encoder_activation": own}]
+
+
+def _without_paddings(ahead: Ahead, best: Judged, measure: Measure) -> dict[Key, Judged | None]:
+    """Return a network without paddings as one that reflects fits, if pictures are too small.
+
+    Neither has zeros beside its pictures.
+    """
+    choices = best.candidate.choices
+    if choices.get("padding") != "reflect" or "valid" not in best.candidate.open["padding"]:
+        return {}
+    with suppress(ValueError):
+        asked = key_of(best.candidate.layout, {**choices, "padding": "valid"})
+        bare = ahead.candidate(asked)
+        if work(bare.graph, measure.pictures.values.shape[-1]) == math.inf:
+            return {_key(bare): Judged(candidate=bare, fit=best.fit)}
+    return {}
 
 
 def _is_part(one: Judged, best: Judged, whole: Container[Key]) -> bool:

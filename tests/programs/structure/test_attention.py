@@ -165,6 +165,15 @@ class HalfGated(nn.Module):
         return answer
 
 
+class WideGate(Gate):
+    """A gate that makes a map for each channel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width)
+        self.W_g, self.W_x = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        self.psi = nn.Conv2d(width, width, 1)
+
+
 class WithImage(nn.Module):
     """A network with a pooling that adds the image to its answer."""
 
@@ -283,6 +292,14 @@ def test_a_level_without_a_gate_may_be_joined_in_another_order(tmp_path: Path) -
     space = opened(network, tmp_path)
     assert far(space, network, join="skip-up", ungated_join="other") < 1e-4
     assert far(space, network, join="skip-up", ungated_join="same") > 1e-3
+
+
+def test_a_gate_may_weigh_each_channel(tmp_path: Path) -> None:
+    network = HalfGated()
+    network.att2 = WideGate(8)
+    network = settled(network)
+    space = opened(network, tmp_path)
+    assert far(space, network, join="skip-up", ungated_join="other") < 1e-4
 
 
 def test_a_network_with_poolings_may_add_the_image(tmp_path: Path) -> None:

@@ -148,14 +148,21 @@ class ReflectedDown(nn.Module):
         return answer
 
 
+def padded(inputs: int, outputs: int, kernel: int, apart: bool) -> tuple[nn.Module, ...]:
+    """Return a convolution that pads by zeros, or behind a layer that reflects the edges."""
+    if apart:
+        return nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel)
+    return (nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2),)
+
+
 class Reflected(nn.Module):
     """A block of a CycleGAN's generator: a sum around two convolutions with layers that pad."""
 
-    def __init__(self, width: int, norm: type) -> None:
+    def __init__(self, width: int, norm: type, apart: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for last in (False, True):
-            layers += [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), norm(width)]
+            layers += [*padded(width, width, 3, apart), norm(width)]
             layers += [] if last else [nn.ReLU()]
         self.block = nn.Sequential(*layers)
 
@@ -164,15 +171,15 @@ class Reflected(nn.Module):
         return answer
 
 
-def generator(norm: type) -> nn.Module:
-    """A small generator of a CycleGAN."""
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7), norm(4), nn.ReLU()]
+def generator(norm: type, apart: bool) -> nn.Module:
+    """A small generator of a CycleGAN, or a copy without layers that pad."""
+    layers: list[nn.Module] = [*padded(3, 4, 7, apart), norm(4), nn.ReLU()]
     for a, b in ((4, 8), (8, 16)):
         layers += [nn.Conv2d(a, b, 3, 2, 1), norm(b), nn.ReLU()]
-    layers += [Reflected(16, norm) for _ in range(3)]
+    layers += [Reflected(16, norm, apart) for _ in range(3)]
     for a, b in ((16, 8), (8, 4)):
         layers += [nn.ConvTranspose2d(a, b, 3, 2, 1, output_padding=1), norm(b), nn.ReLU()]
-    model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(4, 3, 7))
+    model = nn.Sequential(*layers, *padded(4, 3, 7, apart))
     return nn.Sequential(OrderedDict(model=model))
 
 
@@ -255,11 +262,14 @@ def test_a_sum_with_the_image_is_no_habit_of_networks_with_skip_connections(tmp_
     assert opened(Small(), tmp_path).first(1)[0].choices["image_sum"] == "none"
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
+@pytest.mark.parametrize(
+    ("norm", "apart"),
+    [(nn.BatchNorm2d, True), (nn.InstanceNorm2d, True), (nn.BatchNorm2d, False)],
+)
 def test_a_generator_of_blocks_with_sums_comes_first_with_its_paddings(
-    norm: type, tmp_path: Path
+    norm: type, apart: bool, tmp_path: Path
 ) -> None:
-    network = settled(generator(norm))
+    network = settled(generator(norm, apart))
     space = opened(network, tmp_path)
     assert far(space, network, **space.first(1)[0].choices) < 1e-4
 

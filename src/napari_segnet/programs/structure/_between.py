@@ -40,6 +40,12 @@ class Between:
         self.flat = facts.strided and all(one == 1 for one in facts.strides.values())
         self.usual = _usual_gap(parts)
         self.padded = padded(parts)
+        grown = [part for part in parts[1:] if part.units and _grows(part)]
+        # No number is free for a pooling anywhere, so that these layers stride.
+        self.crowded = len(grown) > 1 and all(
+            len(part.units) == 1 and part.gap is not None and part.gap <= self.usual
+            for part in grown
+        )
         self.turning = _turning(parts)
         # Each level of an encoder of single convolutions may stride.
         levels = parts[: self.turning] or _single(parts)
@@ -110,8 +116,8 @@ class Between:
         gap, related = part.gap, self.turns.related(state, at)
         if self.striding and at < self.turning and gap == 1:
             none, pool = 1.0, 0.2
-        elif gap is not None and self.padded and grows:
-            none, pool = 0.9, 0.0  # no number is free for a pooling where all others are taken
+        elif gap is not None and self.crowded and grows:
+            none, pool = 0.9, 0.0
         elif gap is not None:
             none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 1.5 if grows else 3.0)
         elif not state.steps:
@@ -156,6 +162,10 @@ class Between:
         before = self.parts[state.steps[-1].part] if state.steps else part
         numbered = before.first.layer.number is not None
         return part.role == OUTPUT and state.up and not state.taken and numbered
+
+
+def _grows(part: Part) -> bool:
+    return not part.ways[0] and part.outputs(False) > part.inputs(False)
 
 
 def _usual_gap(parts: Sequence[Part]) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_segnet.programs.structure._layers import StoredLayer
-from napari_segnet.programs.structure._names import DECODER, role
+from napari_segnet.programs.structure._names import DECODER, is_gate, role
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Gate", "gates_of", "norms_of_sums"]
@@ -30,7 +30,8 @@ class Gate:
     Attributes
     ----------
     gating, skip, psi : Unit
-        What sees the decoder, what sees the skip connection, and what answers with one map.
+        What sees the decoder, what sees the skip connection, and what answers with one map, or
+        with one for each channel.
     after : Unit or None
         What the weighed skip connection goes through.
     norm : StoredLayer or None
@@ -111,12 +112,16 @@ def _gates(some: list[Unit]) -> Iterator[Gate]:
         return
     for after in (None,) if len(some) == 3 else (some[0], some[-1]):
         one, two, psi = (unit for unit in some if unit is not after)
-        fits = psi.outputs(False) == 1 and psi.inputs(False) == one.outputs(False)
-        if not fits or two.outputs(False) != one.outputs(False):
+        fits = psi.inputs(False) == one.outputs(False) == two.outputs(False)
+        # A map for each channel is made where the names say that it is a gate.
+        wide = is_gate(psi.layer.name) and psi.outputs(False) == psi.inputs(False)
+        if not fits or not (wide or psi.outputs(False) == 1):
             continue
         if _sees_skip(one.layer.name) or (max(one.kernel) == 2 and max(two.kernel) == 1):
             one, two = two, one
         width = two.inputs(False)
+        if psi.outputs(False) not in (1, width):
+            continue
         if after is None or after.inputs(False) == after.outputs(False) == width:
             yield Gate(gating=one, skip=two, psi=psi, after=after)
 
@@ -139,7 +144,7 @@ def _sees_skip(name: str) -> bool:
         words.pop()
     if words[-1] in ("g", "x"):
         return words[-1] == "x"
-    return bool(set(words) & {"wx", "theta", "skip", "enc"})
+    return bool(set(words) & {"wx", "ws", "theta", "skip", "enc"})
 
 
 def _common(names: Iterable[str]) -> str:

@@ -54,6 +54,13 @@ def test_a_grey_image_is_repeated_and_a_coloured_one_averaged():
     assert of_image(coloured, 1, 2, 96).values.shape == (1, 1, 96, 96)
 
 
+def test_an_image_with_channels_to_choose_from_says_nothing():
+    data = np.random.default_rng(0).integers(0, 4000, (3, 128, 128), np.uint16)
+    image = Image(data=data, axes="cyx")
+    assert of_image(image, 1, 2, 96) is None
+    assert of_image(image, 3, 2, 96) is not None
+
+
 def test_what_is_too_small_or_flat_says_nothing():
     assert of_image(Image(data=np.ones((20, 300)), axes="yx"), 1, 2) is None
     assert of_image(Image(data=np.ones((300, 300)), axes="yx"), 1, 2) is None

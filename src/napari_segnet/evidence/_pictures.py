@@ -87,7 +87,10 @@ def bundled(
 def of_image(
     image: Image, channels: int, ndim: int, edge: int = EDGE_PX, count: int = 4
 ) -> Pictures | None:
-    """Return parts of an image that show most; None if it is too small, or flat.
+    """Return parts of an image that show most; None if none can be shown.
+
+    An image that is too small or flat shows nothing, and of one with other channels than the
+    network takes, nobody has said which one is meant.
 
     Parameters
     ----------
@@ -97,6 +100,8 @@ def of_image(
         As of :func:`bundled`.
     """
     sizes = image.sizes
+    if sizes["c"] not in (1, channels) and not (image.rgb and channels == 1):
+        return None
     deep = max(edge // DEPTH, 8)
     if min(sizes["y"], sizes["x"]) < LEAST_PX or (ndim == 3 and sizes["z"] < deep):
         return None

@@ -82,6 +82,19 @@ def test_a_click_finds_the_settings_and_the_next_run_records_them(viewer, dock, 
     assert dock.request().found is None
 
 
+def test_the_channel_that_was_chosen_of_several_stays(viewer, dock, qtbot, half):
+    noise = np.random.default_rng(0).integers(0, 255, (160, 160), np.uint8)
+    viewer.add_image(np.stack([noise, cells(40)]), name="cells", axis_labels=("c", "y", "x"))
+    choose(dock, qtbot, half)
+    dock.channels.take("1")
+    box = dock.run_settings.finder
+    with qtbot.waitSignal(box.finder.finished, timeout=WAIT_MS):
+        press(box.button, qtbot)
+    assert not dock.message.isVisible(), dock.message.text()
+    assert box.words.text().startswith("Normalise half, inverted")
+    assert dock.settings().channels == "1"
+
+
 def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(find_jobs, "MOST_BESIDE", 3)
     for name in ("0", "1", "2", "3", "4"):

@@ -209,7 +209,9 @@ class FindBox(QWidget):
             return
         self._compared = asked
         self.button.setEnabled(False)
-        changes: dict[str, Any] = dict.fromkeys(("normalize", "channels", "invert", "scale"), FIND)
+        changes: dict[str, Any] = dict.fromkeys(("normalize", "invert", "scale"), FIND)
+        if asked.source.image.sizes["c"] == asked.checkpoint.channels:
+            changes["channels"] = FIND  # their order; which of more is meant, only the user knows
         wish = replace(asked.predict, **changes, object_px=None, object_um=None)
         self._say("Trying settings …")
         listing = None if self.open_images is None else self.open_images()

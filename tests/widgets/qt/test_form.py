@@ -456,10 +456,9 @@ def test_the_wheel_scrolls_the_dock_and_changes_nothing_on_its_way(make, qtbot) 
     QApplication.sendEvent(form.row("instances").combo, wheel())
     assert form.value() == LabelSettings(max_objects=5, score=0.5)
     box.setFocus()
-    if box.hasFocus():  # no window manager need give it
-        QApplication.sendEvent(box, wheel())
-        assert form.value().max_objects == 6
-        assert len(told) == 1
+    QApplication.sendEvent(box, wheel())
+    assert form.value().max_objects == 5
+    assert not told
 
 
 def wheel() -> QWheelEvent:

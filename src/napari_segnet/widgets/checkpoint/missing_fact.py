@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_segnet.errors import MissingFactError
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 __all__ = ["MissingFactBox"]
 
@@ -45,7 +46,7 @@ class MissingFactBox(QWidget):
         self.question.setText(str(error).split(" Say wh")[0] + " Choose:")
         self.question.setToolTip(str(error))
         for number, place in enumerate(error.places):
-            box = QComboBox()
+            box = without_wheel(QComboBox())
             box.setObjectName(f"segnet_missing_fact_{number}")
             box.addItem(CHOOSE, "")
             for word, meaning in error.words:

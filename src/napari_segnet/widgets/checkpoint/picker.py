@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_segnet.builtin import builtin_models
 from napari_segnet.errors import UnsafeWeightsError, WeightsError
 from napari_segnet.widgets.qt.recent import recent_networks
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 __all__ = [
     "WEIGHTS_SUFFIXES",
@@ -90,7 +91,7 @@ class WeightsBox(QFrame):
         super().__init__(parent)
         self.setObjectName("segnet_weights")
         self._folder, self._shown = folder, ""
-        self.combo = QComboBox()
+        self.combo = without_wheel(QComboBox())
         self.combo.setObjectName("segnet_network")
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon

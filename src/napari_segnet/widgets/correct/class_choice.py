@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_segnet.widgets.layers.features import highest_class
 from napari_segnet.widgets.layers.record import record_of, update
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 if TYPE_CHECKING:
     import napari.layers
@@ -26,6 +27,7 @@ class ClassChoice(QComboBox):
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.setMinimumContentsLength(6)
         self.setToolTip("The class to give; type a name for a new one")
+        without_wheel(self)
 
     def show_classes(self, layer: napari.layers.Labels | None) -> None:
         """List the classes of a layer; the chosen one stays where it has it, too."""

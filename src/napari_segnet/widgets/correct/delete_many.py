@@ -20,6 +20,7 @@ from napari_segnet.widgets.layers.features import scores_of
 from napari_segnet.widgets.layers.subject import axes_of
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.named import named_button
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 __all__ = ["DeleteMany", "wide_button"]
 
@@ -37,12 +38,12 @@ class DeleteMany(Section):
     wanted = Signal(object)
 
     def __init__(self) -> None:
-        self.least_px = QSpinBox()
+        self.least_px = without_wheel(QSpinBox())
         self.least_px.setObjectName("segnet_least_px")
         self.least_px.setRange(2, 1_000_000)
         self.least_px.setValue(30)
         self.least_px.setSuffix(" px")
-        self.least_score = QDoubleSpinBox()
+        self.least_score = without_wheel(QDoubleSpinBox())
         self.least_score.setObjectName("segnet_least_score")
         self.least_score.setRange(0, 1)
         self.least_score.setSingleStep(0.05)

@@ -22,6 +22,7 @@ from napari_segnet.widgets.correct.edit_tools import ACTS, Act
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.named import named_label, row_of
 from napari_segnet.widgets.qt.scroll_column import Column
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 __all__ = ["IDLE", "EditForm"]
 
@@ -135,7 +136,7 @@ class EditForm(QWidget):
 
 
 def _distance() -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
+    box = without_wheel(QDoubleSpinBox())
     box.setObjectName("segnet_by_px")
     box.setRange(0.5, 50)
     box.setSingleStep(0.5)

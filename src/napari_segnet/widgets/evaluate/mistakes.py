@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.error_map import KINDS, Difference, Kind
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 if TYPE_CHECKING:
     import napari.layers
@@ -107,7 +108,7 @@ class MistakeList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.kind = QComboBox()
+        self.kind = without_wheel(QComboBox())
         self.kind.setObjectName("segnet_mistake_kind")
         self.kind.currentIndexChanged.connect(self._choose_kind)
         self.before = QPushButton("◂ Previous")

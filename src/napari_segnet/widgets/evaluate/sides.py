@@ -18,6 +18,7 @@ from napari_segnet.widgets.layers.axes import level_0, pixel_sizes_um
 from napari_segnet.widgets.layers.convert import frame_of, region_of
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.subject import axes_of, images_in, labels_in
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 if TYPE_CHECKING:
     import napari.layers
@@ -111,8 +112,9 @@ class Sides(QWidget):
         self._viewer = viewer
         self._picked: set[QComboBox] = set()
         """Where the user has chosen; elsewhere we go on guessing as layers come."""
-        self.labels, self.truth, self.objects = QComboBox(), QComboBox(), QComboBox()
-        self.classes, self.where = QComboBox(), QComboBox()
+        self.labels, self.truth, self.objects, self.classes, self.where = (
+            without_wheel(QComboBox()) for _ in range(5)
+        )
         self.file = QPushButton("Truth from a file…")
         self.file.setObjectName("segnet_truth_file")
         self.file.setToolTip("Opens a label image as the truth")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QStyle,
     QWidget,
 )
+
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 __all__ = ["CheckRow", "ChoiceRow", "Hint", "Row", "TextRow", "shown", "with_default"]
 
@@ -113,25 +115,10 @@ class Row(QWidget):
 
     def _hold(self, widget: QWidget, stretch: int = 1) -> None:
         if not isinstance(widget, QLineEdit | QCheckBox):
-            # A labelled slider consists of parts, and the wheel goes to the one under it.
-            for part in (widget, *widget.findChildren(QWidget)):
-                part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                part.installEventFilter(_OnlyWithFocus(part))
+            without_wheel(widget)
         self._box.addWidget(widget, stretch)
         if self.focusProxy() is None:
             self.setFocusProxy(widget)
-
-
-class _OnlyWithFocus(QObject):
-    """Keeps the wheel, meant to scroll the dock, from changing what passes under it."""
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        if event is None or event.type() != QEvent.Type.Wheel or not isinstance(watched, QWidget):
-            return False
-        if watched.hasFocus():
-            return False
-        event.ignore()
-        return True
 
 
 class ChoiceRow(Row):

@@ -12,6 +12,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_segnet.widgets.qt.wheel import without_wheel
+
 __all__ = ["fill_row", "named_button", "named_combo", "named_label", "row_of", "shrink"]
 
 
@@ -33,7 +35,7 @@ def named_button(text: str, name: str, tip: str = "") -> QPushButton:
 
 def named_combo(name: str, tip: str = "", characters: int = 10) -> QComboBox:
     """Return a list to choose from, at least so many characters wide."""
-    combo = QComboBox()
+    combo = without_wheel(QComboBox())
     combo.setObjectName(name)
     combo.setToolTip(tip)
     shrink(combo, characters)

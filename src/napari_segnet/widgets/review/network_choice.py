@@ -11,6 +11,7 @@ from napari_segnet.builtin import builtin_models
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.qt.named import shrink
 from napari_segnet.widgets.qt.recent import recent_networks
+from napari_segnet.widgets.qt.wheel import without_wheel
 
 __all__ = ["NONE", "OWN", "NetworkChoice", "own_key"]
 
@@ -26,6 +27,7 @@ class NetworkChoice(QComboBox):
         self.setObjectName("segnet_review_network")
         self.setToolTip("The network that finds the uncertain objects")
         shrink(self, 10)
+        without_wheel(self)
 
     def show_networks(self, layer: Any) -> None:
         """List what there is for a layer; the choice stays where it is still there."""

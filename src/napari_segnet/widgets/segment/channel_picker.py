@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
+from napari_segnet.widgets.qt.wheel import without_wheel
+
 __all__ = ["ChannelBox"]
 
 AUTOMATIC = -1
@@ -69,7 +71,7 @@ class ChannelBox(QWidget):
         head.setWordWrap(True)
         self._form.addRow(head)
         for index in range(wanted):
-            combo = QComboBox()
+            combo = without_wheel(QComboBox())
             combo.setObjectName(f"segnet_channel_{index}")
             with QSignalBlocker(combo):
                 if fits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QWidget
 
+from napari_segnet.widgets.qt.wheel import without_wheel
+
 __all__ = ["DiameterBox"]
 
 MOST = 100_000.0
@@ -31,12 +33,12 @@ class DiameterBox(QWidget):
         super().__init__(parent)
         self.setObjectName("segnet_diameter")
         self.setToolTip(TIP)
-        self.number = QDoubleSpinBox()
+        self.number = without_wheel(QDoubleSpinBox())
         self.number.setObjectName("segnet_diameter_number")
         self.number.setDecimals(1)
         self.number.setRange(0.0, MOST)
         self.number.setKeyboardTracking(False)
-        self.unit = QComboBox()
+        self.unit = without_wheel(QComboBox())
         self.unit.setObjectName("segnet_diameter_unit")
         self._trained = ""
         label = QLabel("object diameter")

@@ -18,11 +18,15 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_segnet.commands import _image_run, _in_turn
+from napari_segnet import writers
+from napari_segnet.__main__ import main
+from napari_segnet.commands import _image_run, _in_turn, _show
 from napari_segnet.commands._side_by_side import shares
 from napari_segnet.errors import SettingsError
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import image_paths, open_image
+
+WRITE = "write_segmentation"
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +297,29 @@ def test_pictures_of_a_folder_come_in_natural_order_of_names(tmp_path):
         "²2.tif",
         "1.tif",
     ]
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize(
+    ("owner", "name", "more"),
+    [(_show.Show, "kept", ()), (_show.Show, "kept", ("--jobs", "2")), (writers, WRITE, ())],
+    ids=["before they read", "before processes read", "while labels are made"],
+)
+def test_two_runs_that_resume_one_folder_leave_each_other_their_results(
+    run, shop, many, tmp_path, monkeypatch, owner, name, more
+):
+    images = [many / f"cell{number}.tif" for number in (1, 2)]
+    words = ("segment", *images, "-c", shop / "unet.pth", "-o", tmp_path / "out")
+    words = (*words, "--resume", "--json")
+    real = getattr(owner, name)
+
+    def after_the_other(*given, **named):
+        monkeypatch.setattr(owner, name, real)
+        assert main([*map(str, words)]) == 0
+        return real(*given, **named)
+
+    monkeypatch.setattr(owner, name, after_the_other)
+    done = run(*words, *more)
+    assert done.code == 0, done.err
+    assert ["kept" in line for line in done.lines] == [False, False, True, True]
+    assert done.err.count("done by another run") == 2

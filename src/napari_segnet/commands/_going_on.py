@@ -11,7 +11,21 @@ from napari_segnet.errors import OutputError
 if TYPE_CHECKING:
     from napari_segnet.commands._plan import Plan
 
-__all__ = ["going_on"]
+__all__ = ["DoneMeanwhile", "going_on", "leave_done"]
+
+
+class DoneMeanwhile(Exception):
+    """Another run has made the result of an image since this one began.
+
+    Parameters
+    ----------
+    files : list of Path
+        The result.
+    """
+
+    def __init__(self, files: list[Path]) -> None:
+        super().__init__(files)
+        self.files = files
 
 
 def going_on(plan: Plan) -> Plan:
@@ -43,7 +57,24 @@ def going_on(plan: Plan) -> Plan:
             f"The result of {stem} in {plan.folder} is not from this run: it {why}.{more} Add "
             "--overwrite to make these results again, or choose another folder with -o."
         )
-    return replace(plan, kept=kept)
+    return replace(plan, kept=kept, resume=True)
+
+
+def leave_done(plan: Plan, stem: str, path: Path) -> None:
+    """Leave an image to another run with ``--resume`` that has the same folder and was faster.
+
+    Raises
+    ------
+    DoneMeanwhile
+        If its result is there and is the one that this run would make.
+    """
+    if not plan.resume:
+        return
+    files = _files(plan, stem, path)
+    if not files[-1].exists():
+        return
+    if _difference(plan, files, plan.channel_files.get(stem, (path,))) is None:
+        raise DoneMeanwhile(files)
 
 
 def _files(plan: Plan, stem: str, path: Path) -> list[Path]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.commands._going_on import leave_done
 from napari_segnet.commands._kept import kept_place, said_if_kept
 from napari_segnet.commands._plan import MOST_SAMPLES, Plan
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import OutputError, SegnetError
 from napari_segnet.progress import Progress, job, run
 
 if TYPE_CHECKING:
@@ -89,7 +90,14 @@ def segmented(plan: Plan, stem: str, path: Path) -> Generator[Progress, None, Do
 
 
 def opened(plan: Plan, stem: str, path: Path) -> Image:
-    """Open an image, whose channels may lie in files of their own."""
+    """Open an image, whose channels may lie in files of their own.
+
+    Raises
+    ------
+    DoneMeanwhile
+        If another run was faster.
+    """
+    leave_done(plan, stem, path)
     return _joined(plan, plan.channel_files.get(stem, (path,)), stem)
 
 
@@ -172,18 +180,22 @@ def _finished(
     del prediction  # maps of a large image need room that writing may need
     table = (yield from _measured(made, image)) if plan.table else None
     yield Progress(what="writing")
-    files = write_segmentation(
-        replace(made, origin=origin),
-        plan.folder,
-        stem,
-        overwrite=plan.overwrite,
-        maps=maps,
-        instances=instances,
-        table=table,
-        exports=plan.exports,
-        image=image,
-        zarr=plan.zarr,
-    )
+    try:
+        files = write_segmentation(
+            replace(made, origin=origin),
+            plan.folder,
+            stem,
+            overwrite=plan.overwrite,
+            maps=maps,
+            instances=instances,
+            table=table,
+            exports=plan.exports,
+            image=image,
+            zarr=plan.zarr,
+        )
+    except OutputError:
+        leave_done(plan, stem, path)
+        raise
     return (yield from _done(plan, path, made, files, made_of))
 
 

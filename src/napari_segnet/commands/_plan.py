@@ -56,6 +56,8 @@ class Plan:
         Where the labels go as OME-Zarr.
     kept : mapping of str to list of Path
         The files of results that are there already and stay, by stem.
+    resume : bool
+        Results of other runs that are the same as of this one stay, also if they come meanwhile.
     as_json : bool
         All is told of each image, also what takes some time to find out.
     samples : tuple of tuple of Path
@@ -77,6 +79,7 @@ class Plan:
     earlier: Earlier | None
     zarr: ZarrPlace | None = None
     kept: Mapping[str, list[Path]] = field(default_factory=dict)
+    resume: bool = False
     as_json: bool = False
     samples: tuple[tuple[Path, ...], ...] = ()
 

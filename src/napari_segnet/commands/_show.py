@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.commands._failure import added, in_words
+from napari_segnet.commands._going_on import DoneMeanwhile
 
 if TYPE_CHECKING:
     from napari_segnet.commands._bar import Bar
@@ -49,19 +50,25 @@ class Show:
         from napari_segnet.readers import named
 
         with self._lock:
+            if isinstance(error, DoneMeanwhile):
+                bar.end("done by another run")
+                self._kept(path, error.files)
+                return
             bar.end("failed")
             self.failed.append((path, in_words(error) + added(error)))
             self._line({"image": named(path), "error": self.failed[-1][1]})
 
     def kept(self, images: Mapping[str, Path], files: Mapping[str, list[Path]]) -> None:
         """Say which results were there already, by stem."""
-        from napari_segnet.readers import named
-
         if files:
             print(f"{len(files)} of {len(images)} images are done already.", file=sys.stderr)
         for stem, mine in files.items():
-            line = {"image": named(images[stem]), "files": [str(f) for f in mine], "kept": True}
-            self._line(line)
+            self._kept(images[stem], mine)
+
+    def _kept(self, path: Path, files: list[Path]) -> None:
+        from napari_segnet.readers import named
+
+        self._line({"image": named(path), "files": [str(f) for f in files], "kept": True})
 
     def ended(self) -> None:
         """Say of how many images a note holds, if it was said of one and holds for more."""

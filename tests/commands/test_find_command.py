@@ -17,9 +17,13 @@ def test_what_is_found_repeats_the_run_and_an_unlike_image_is_named(tmp_path, ca
     stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), (128, 22))[:, :128]
     tifffile.imwrite(tmp_path / "stripes.tif", stripes)
     images = [str(tmp_path / name) for name in ("cells.tif", "stripes.tif")]
+    wrong = ["segment", images[1], "-c", str(network.path), "-o", str(tmp_path / "wrong")]
+    assert main(wrong) == 0
+    assert "--set normalize=find looks for the normalisation" in capsys.readouterr().err
     ask = ["segment", *images, "-c", str(network.path), "-o", str(tmp_path / "out"), "--json"]
     assert main([*ask, "--set", "normalize=find"]) == 0
     said = capsys.readouterr()
+    assert "looks for the normalisation" not in said.err
     first, second = (json.loads(line) for line in said.out.splitlines())
     assert first["unlike"]["unlike"] is False and second["unlike"]["unlike"] is True
     assert second["unlike"]["score"] > second["unlike"]["limit"]

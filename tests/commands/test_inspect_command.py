@@ -124,7 +124,8 @@ def test_an_image_that_does_not_fit(run, shop):
     image = done.json["image"]
     assert image["fits"] is False
     assert image["why"] == (
-        "This network takes 1 channel, but five has 5 channels. Choose with --set channels=0."
+        "This network takes 1 channel, but five has 5 channels. Choose with --set channels=0; they "
+        "are numbered from 0 to 4."
     )
     assert image["why"] in done.err
     assert done.err.count("\n") == 1

@@ -88,7 +88,7 @@ def test_a_picture_without_a_channel_axis() -> None:
     ("have", "rgb", "want", "setting", "error", "words"),
     [
         (5, False, 1, "auto", MismatchError, r"5 channels \(a, b, c, d, e\)\. Choose with"),
-        (4, False, 1, "auto", MismatchError, r"Choose with --set channels=0\."),
+        (4, False, 1, "auto", MismatchError, r"=0; they are numbered from 0 to 3\."),
         (3, False, 1, "auto", MismatchError, r"takes 1 channel, but cells has 3 channels\. "),
         (2, False, 3, "auto", MismatchError, r"takes 3 channels, but cells has 2 .*channels=0,1,2"),
         (2, False, 1, "2", MismatchError, r"no channel 2 in cells\. It has 2 channels; number"),

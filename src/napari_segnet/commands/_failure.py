@@ -28,7 +28,12 @@ def in_words(error: Exception) -> str:
         )
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        return f"The system says: {error.strerror}{where}. Check the disk.{_trace(error)}"
+        do = (
+            "Ask its owner for the right"
+            if isinstance(error, PermissionError)
+            else "Check the disk"
+        )
+        return f"The system says: {error.strerror}{where}. {do}.{_trace(error)}"
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
     if is_of_the_device(error):

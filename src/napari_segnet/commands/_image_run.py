@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.commands._going_on import leave_done
 from napari_segnet.commands._kept import kept_place, said_if_kept
 from napari_segnet.commands._plan import MOST_SAMPLES, Plan
+from napari_segnet.commands._words import unlike_in_words
 from napari_segnet.errors import OutputError, SegnetError
 from napari_segnet.progress import Progress, job, run
 
@@ -118,7 +119,7 @@ def answered(
     settled = yield from settle(plan.checkpoint, image, settings, others)
     like = _likeness(plan.checkpoint, image, settled.settings, plan.as_json)
     if like is not None and like.says:
-        yield Progress(what="reading", text=f"warning: {like.says}")
+        yield Progress(what="reading", text=f"warning: {unlike_in_words(like, settings)}")
     kept = kept_place(plan, stem)
     with said_if_kept(kept):
         prediction = yield from predict(plan.checkpoint, image, settled, kept)

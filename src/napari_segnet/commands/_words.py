@@ -1,11 +1,18 @@
-"""What may be typed where a name is expected."""
+"""What may be typed where a name is expected, and words that several commands say."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["SOURCE", "count", "file_name", "part", "some_text"]
+from napari_segnet.errors import Remedy
+
+if TYPE_CHECKING:
+    from napari_segnet.find import Likeness
+    from napari_segnet.plan import PredictSettings
+
+__all__ = ["SOURCE", "count", "file_name", "part", "some_text", "unlike_in_words"]
 
 SOURCE = (
     "the Python file or notebook that defines the network; it is read, never run (by default a "
@@ -46,3 +53,10 @@ def part(text: str) -> tuple[int, int]:
             f"is {text!r}, but K must be from 1 to N (of a SLURM job array: --array=1-{max(of, 1)})"
         )
     return number, of
+
+
+def unlike_in_words(like: Likeness, settings: PredictSettings) -> str:
+    """Return that an image is unlike the training images, and what may help."""
+    if settings.normalize != "auto":
+        return like.says
+    return f"{like.says} {Remedy('normalize', 'find')} looks for the normalisation that fits."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.card import can_be_overridden, card_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.commands._words import SOURCE, file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text, unlike_in_words
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
@@ -250,7 +250,11 @@ def _checked(
         "invert": "yes" if inverted(checkpoint, settled.settings) else "no",
         "found": None if settled.found is None else settled.found.to_json(),
         "unlike": None if like is None else like.to_json(),
-        "notes": [*given.notes, *settled.notes, *([like.says] if like and like.says else [])],
+        "notes": [
+            *given.notes,
+            *settled.notes,
+            *([unlike_in_words(like, settings)] if like and like.says else []),
+        ],
     }
     return {**seen, "fits": True, "why": "its channels and axes are what it takes", **figures}
 

@@ -168,5 +168,5 @@ def _sentence(score: float) -> str:
     return (
         "This image is unlike the training images of the network: the statistics of its layers "
         f"differ by {score:.2g} from those in the file; for images like the training images the "
-        f"difference is mostly below {LIMIT:g}. Expect mistakes, or use Find settings first."
+        f"difference is mostly below {LIMIT:g}. Expect mistakes."
     )

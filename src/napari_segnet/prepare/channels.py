@@ -185,7 +185,7 @@ def _automatic(image: Image, have: int, want: int, what: str = "") -> ChannelMap
     remedy = Remedy("channels", _example(want))
     raise MismatchError(
         f"This network takes {_count(want)}{what}, but {image.name} has {_count(have)}"
-        f"{_names(image)}. Choose with {remedy}.",
+        f"{_names(image)}. Choose with {remedy}; they are numbered from 0 to {have - 1}.",
         remedies=(remedy,),
     )
 

@@ -7,6 +7,7 @@ https://zarr-specs.readthedocs.io/en/latest/specs.html
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def holds_zarr(folder: Place) -> bool:
     """Tell if a folder is a Zarr group or array."""
     if isinstance(folder, RemoteFolder):
         return any(folder.read(MOST_BYTES) is not None for folder in map(folder.__truediv__, MARKS))
-    return any((folder / name).is_file() for name in MARKS)
+    return any(os.path.isfile(folder / name) for name in MARKS)  # False where it may not be seen
 
 
 def node_of(folder: Place) -> Node:

@@ -142,6 +142,7 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     with qtbot.waitSignal(box.liker.finished, timeout=WAIT_MS):
         box.look()
     assert "unlike the training images of the network" in box.warning.text()
+    assert box.warning.text().endswith("Find settings may help.")
     assert not box.warning.isHidden() and not box.where.isHidden()
     press(box.where, qtbot)
     heat = viewer.layers["stripes · unlike the training"]

@@ -299,7 +299,9 @@ class FindBox(QWidget):
         if like is None:
             return
         self._like = like, looked
-        self.warning.setText(like.says)
+        self.warning.setText(
+            like.says if self._found is not None else f"{like.says} Find settings may help."
+        )
         for widget in (self.warning, self.where):
             widget.setVisible(like.unlike)
 

@@ -31,6 +31,32 @@ def test_white_is_zero_is_opened_again(viewer, qtbot, tmp_path):
     assert box.as_filed.isHidden() and box.file_note.isHidden()
 
 
+def test_a_pixel_size_that_napari_leaves_out_is_offered(viewer, qtbot, tmp_path):
+    tifffile.imwrite(
+        tmp_path / "sized.tif",
+        np.zeros((3, 2, 20, 30), np.uint16),
+        imagej=True,
+        resolution=(1 / 0.325, 1 / 0.325),
+        metadata={"axes": "TCYX", "unit": "um"},
+    )
+    box = ImageBox(viewer)
+    viewer.window.add_dock_widget(box, name="Image")
+    (shown,) = viewer.open(tmp_path / "sized.tif", plugin="napari")
+    box.list_layers()
+    assert box.file_note.text() == (
+        "The file states a pixel size of 0.325 µm, the layer has none: its results are in pixels "
+        "only."
+    )
+    assert not box.has_pixel_size()
+    qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
+    box.list_layers()
+    assert box.choose(viewer.layers.selection.active) and box.has_pixel_size()
+    assert box.as_filed.isHidden() and box.file_note.isHidden()
+    shown.scale = (1, 1, 0.5, 0.5)  # told by the user
+    assert box.choose(shown)
+    assert box.as_filed.isHidden()
+
+
 def test_an_ordinary_file_and_a_layer_of_none_say_nothing(viewer, tmp_path):
     tifffile.imwrite(tmp_path / "plain.tif", np.zeros((8, 9), np.uint8))
     box = ImageBox(viewer)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from napari_segnet.widgets.layers.record import record_of
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["FileSays", "file_notes", "of_file", "other_pixels"]
+__all__ = ["FileSays", "file_notes", "of_file", "other_pixels", "other_size_um"]
 
 PLUGIN = "napari-segnet"
 """Whose reader gives the pixels that the command line has, too."""
@@ -32,11 +33,14 @@ class FileSays:
         Lengths of these dimensions.
     notes : tuple of str
         What its user should know of how its pixels are to be read.
+    pixel_size_um : mapping of str to float
+        By axis; absent where the file does not say it.
     """
 
     axes: str
     shape: tuple[int, ...]
     notes: tuple[str, ...]
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
 
 
 _NOTHING = FileSays(axes="", shape=(), notes=())
@@ -80,6 +84,16 @@ def other_pixels(layer: napari.layers.Layer) -> tuple[str, ...]:
     return of_file(layer).notes if _is_foreign(layer) else ()
 
 
+def other_size_um(layer: napari.layers.Layer) -> float | None:
+    """Return the pixel size along x that the file of a layer states and napari has left out.
+
+    Napari's own reader gives every pixel the size 1. None where nothing is left out.
+    """
+    if not _is_foreign(layer) or any(float(each) != 1.0 for each in layer.scale):
+        return None
+    return of_file(layer).pixel_size_um.get("x")
+
+
 def _is_foreign(layer: napari.layers.Layer) -> bool:
     """Tell if a layer was read from a file, and not by our reader."""
     return layer.source.path is not None and layer.source.reader_plugin != PLUGIN
@@ -92,4 +106,9 @@ def _read(path: str) -> FileSays:
         image, axes = open_image(path), file_axes(path) or ""
     except ImageError:
         return _NOTHING  # of a kind that another plugin has read, or gone meanwhile
-    return FileSays(axes=axes, shape=tuple(map(int, image.data.shape)), notes=image.notes)
+    return FileSays(
+        axes=axes,
+        shape=tuple(map(int, image.data.shape)),
+        notes=image.notes,
+        pixel_size_um=image.pixel_size_um,
+    )

@@ -19,7 +19,7 @@ from napari_segnet.widgets.layers.convert import (
     region_of,
     source_of,
 )
-from napari_segnet.widgets.layers.file import other_pixels
+from napari_segnet.widgets.layers.file import other_pixels, other_size_um
 from napari_segnet.widgets.layers.joined import check_same_place, joined_source
 from napari_segnet.widgets.layers.record import metadata_with, update
 from napari_segnet.widgets.layers.region import view_in
@@ -294,8 +294,15 @@ class ImageBox(QWidget):
             )
 
     def _show_file_note(self, layer: napari.layers.Image | None) -> None:
-        notes = () if layer is None else other_pixels(layer)
-        self.file_note.setText(" ".join(("napari shows the stored numbers of this file.", *notes)))
+        notes = [] if layer is None else list(other_pixels(layer))
+        if notes:
+            notes.insert(0, "napari shows the stored numbers of this file.")
+        if layer is not None and (size := other_size_um(layer)) is not None:
+            notes.append(
+                f"The file states a pixel size of {size:.4g} µm, the layer has none: its results "
+                "are in pixels only."
+            )
+        self.file_note.setText(" ".join(notes))
         for widget in (self.file_note, self.as_filed):
             widget.setVisible(bool(notes))
 

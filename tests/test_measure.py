@@ -74,9 +74,13 @@ def test_a_volume() -> None:
     cube, flat = table.rows()
     assert cube["volume_px"] == 64
     assert cube["volume_um3"] == 128
+    assert "volume_ml" not in cube  # of a cell
     assert cube["centroid_z_um"] == 7
     assert cube["solidity"] == pytest.approx(1)
     assert flat["solidity"] is None
+    size = {"z": 5000.0, "y": 700.0, "x": 700.0}  # of a CT, in micrometres
+    cube, _ = sn.run(measure(labels, "zyx", pixel_size_um=size)).rows()
+    assert cube["volume_ml"] == pytest.approx(64 * 5 * 0.7 * 0.7 / 1000)
 
 
 def test_a_series_has_a_row_per_time() -> None:

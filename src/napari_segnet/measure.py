@@ -27,6 +27,10 @@ __all__ = ["Table", "measure"]
 
 OBJECTS_PER_STEP = 200
 """Objects between two reports of progress; their shapes take some 0.2 s."""
+UM3_PER_ML = 1e12
+BODY_VOXEL_UM3 = 1e6
+"""Of 0.1 mm each way. Volumes of larger voxels are given in millilitres as well: CT and MRI have
+such, microscopes smaller ones."""
 Column = npt.NDArray[Any]
 
 
@@ -127,7 +131,8 @@ def measure(
         ``intensity_mean|min|max|sum``; in two dimensions ``perimeter_px``, ``major_axis_px``,
         ``minor_axis_px``, ``orientation_deg`` (of the major axis, counter-clockwise from the x
         axis), ``eccentricity``, ``circularity`` (4 pi area / perimeter^2), ``solidity`` (area /
-        convex area); in three ``solidity`` only. The same in micrometres where known.
+        convex area); in three ``solidity`` only. The same in micrometres where known, and
+        ``volume_ml`` where voxels are those of a body: 0.001 mm³ or more.
 
     Raises
     ------
@@ -335,7 +340,9 @@ def _in_um(
     whole = math.prod(size[letter] for letter in space)
     if "z" in space:
         volume = columns["volume_px"] * whole
-        return {"volume_um3": volume, "diameter_um": (volume * 6 / math.pi) ** (1 / 3), **found}
+        found = {"diameter_um": (volume * 6 / math.pi) ** (1 / 3), **found}
+        millilitres = {"volume_ml": volume / UM3_PER_ML} if whole >= BODY_VOXEL_UM3 else {}
+        return {"volume_um3": volume, **millilitres, **found}
     area = columns["area_px"] * whole
     found = {"area_um2": area, "diameter_um": np.sqrt(area * 4 / math.pi), **found}
     if math.isclose(size["y"], size["x"], rel_tol=1e-3):  # else a length depends on its direction
@@ -347,7 +354,7 @@ def _in_um(
 def _ordered(
     columns: dict[str, Column], facts: dict[str, Column], lengths: dict[str, Column]
 ) -> dict[str, Column]:
-    """Put who it is first, then every measure in pixels with its twin in micrometres."""
+    """Put who it is first, then every measure in pixels with its twins in other units."""
     first: dict[str, Column] = {name: columns[name] for name in ("label", "t") if name in columns}
     ordered: dict[str, Column] = first | facts
     for name, column in columns.items():
@@ -355,7 +362,7 @@ def _ordered(
             continue
         ordered[name] = column
         stem = name.removesuffix("_px")
-        for unit in ("um", "um2", "um3"):
+        for unit in ("um", "um2", "um3", "ml"):
             if (twin := f"{stem}_{unit}") in lengths:
                 ordered[twin] = lengths[twin]
     return ordered

@@ -14,7 +14,7 @@ from napari_segnet.measure import Table
 
 __all__ = ["MeasureTable", "MeasuresModel", "heading"]
 
-UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³", "deg": "°"}
+UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³", "ml": "ml", "deg": "°"}
 LOOKED_AT = 60
 """Rows by which the widths of columns are found."""
 ROOM_PX = 330

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from napari_segnet.builtin import builtin_models
 
 __all__ = [
     "last_network",
+    "last_settings",
     "last_training_set",
     "recent_networks",
     "remember_last_network",
     "remember_network",
+    "remember_settings",
     "remember_training_set",
     "store",
     "training_set_news",
@@ -25,6 +29,10 @@ LAST_NETWORK = "last network"
 """Key of the network that was chosen last."""
 TRAINING_SET = "training set"
 """Key of the folder that was used last."""
+SETTINGS = "settings of networks"
+"""Key of what networks were last run with."""
+MOST_SETTINGS = 50
+"""Networks of which it is kept."""
 
 
 def store() -> QSettings:
@@ -59,6 +67,28 @@ def remember_last_network(choice: str) -> None:
     """Take a file, or the name of a built-in network, for what was chosen last."""
     known = choice in builtin_models()
     store().setValue(LAST_NETWORK, choice if known else str(Path(choice).absolute()))
+
+
+def last_settings(path: Path) -> dict[str, str]:
+    """Return what a network was last run with, as far as it was remembered."""
+    return dict(_settings().get(str(path.absolute()), {}))
+
+
+def remember_settings(path: Path, settings: Mapping[str, str]) -> None:
+    """Take settings, name -> value, for those that a network was last run with."""
+    mine = str(path.absolute())
+    others = {name: had for name, had in _settings().items() if name != mine}
+    every = {**others, mine: dict(settings)} if settings else others
+    newest = dict([*every.items()][-MOST_SETTINGS:])
+    store().setValue(SETTINGS, json.dumps(newest))
+
+
+def _settings() -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(str(store().value(SETTINGS, "") or "{}"))
+    except ValueError:
+        return {}  # somebody has edited the file
+    return found if isinstance(found, dict) else {}
 
 
 def last_training_set() -> Path | None:

@@ -276,6 +276,7 @@ class SegmentDock(SegmentForm):
         if asked is None:
             return
         self.shown.show_answer(asked, made)
+        self.kept.remember(asked.checkpoint.path, asked.predict)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
         if made.suggestion:
             self.message.offer(made.suggestion, "Try light and dark", TRY_INPUTS)

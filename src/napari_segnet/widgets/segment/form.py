@@ -104,7 +104,7 @@ class SegmentForm(Dock):
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
         self.network.began.connect(self.run_box.outdated)
-        KeptSettings(self.network, self.run_settings, shown.box, self.message)
+        self.kept = KeptSettings(self.network, self.run_settings, shown.box, self.message)
 
     def _take(self, wishes: Preferences) -> None:
         usual = PredictSettings()

@@ -110,8 +110,9 @@ class Inspect:
         )
         if args.keep and not overrides:
             raise SettingsError(
-                "There is nothing to keep. Set a fact of the network with --set NAME=VALUE; settings "
-                "of a run, such as normalize, are in its .json: repeat them with segment --settings."
+                "There is nothing to keep. Set a fact of the network with --set NAME=VALUE; "
+                "settings of a run, such as normalize, are in its .json: segment --settings "
+                "repeats them."
             )
         _check_names(args)
         checkpoint = identified(args.weights, overrides)

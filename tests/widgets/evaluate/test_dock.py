@@ -97,6 +97,30 @@ def test_of_several_results_the_newest_is_judged_by_the_oldest(dock, qtbot):
     assert dock.run_box.words.text() == "1 mistake"
 
 
+def test_results_of_other_images_are_no_truth(dock, qtbot):
+    """A folder of JPEGs was segmented: each result is judged by one of its own image."""
+
+    def result(name, image):
+        record = {"key": name, "image_id": image, "image_layer": image}
+        return dock.viewer.add_labels(FOUND, name=name, metadata={"segnet": record})
+
+    result("old 1", "one")
+    result("old 2", "two")
+    assert (dock.labels.currentText(), dock.truth.currentText()) == ("old 2", "")
+    assert "needs the truth" in dock.run_box.button.toolTip()
+    result("new 1", "one")
+    assert (dock.labels.currentText(), dock.truth.currentText()) == ("new 1", "old 1")
+    compare(dock, qtbot)
+    assert dock.message.isHidden()
+    assert dock.labels.currentText() == "new 1"
+    qtbot.keyClick(dock.labels, Qt.Key.Key_Up)
+    assert (dock.labels.currentText(), dock.truth.currentText()) == ("old 2", "")
+    qtbot.keyClick(dock.truth, Qt.Key.Key_Down)
+    assert dock.truth.currentText() == "old 1"
+    compare(dock, qtbot)
+    assert dock.message.text.text().startswith("“old 2” and “old 1” belong to different images")
+
+
 def test_what_the_user_has_chosen_stays(dock, qtbot):
     for name in ("a", "b"):
         dock.viewer.add_labels(TRUTH, name=name)

@@ -173,7 +173,7 @@ class EvaluateDock(Dock):
 
     def _compared(self, result: object) -> None:
         if isinstance(result, Compared):
-            self._show_scores(result.scores)
+            self._show_scores(result.scores, self._asked.note if self._asked else "")
             self.mistakes.set_mistakes(result.found)
             self.mistakes.setVisible(bool(result.found))
             self.images.hide()
@@ -193,10 +193,10 @@ class EvaluateDock(Dock):
             count = len(result.images)
             self.run_box.end(f"{count} image{'s' * (count != 1)}")
 
-    def _show_scores(self, scores: Scores) -> None:
+    def _show_scores(self, scores: Scores, note: str = "") -> None:
         self.scores = scores
-        if scores.notes:
-            self.message.say("\n".join(scores.notes))
+        if said := [*filter(None, [note]), *scores.notes]:
+            self.message.say("\n".join(said))
         counts = (("true objects", scores.n_true, ""), ("labels", scores.n_pred, ""))
         rows = [(name, f"{getattr(scores, key):.3f}", tip) for key, name, tip in FIGURES]
         rows += [(name, f"{count:,}", tip) for name, count, tip in counts]

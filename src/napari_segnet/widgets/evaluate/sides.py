@@ -17,7 +17,7 @@ from napari_segnet.evaluate import Classes, read_label_file
 from napari_segnet.widgets.layers.axes import level_0, pixel_sizes_um
 from napari_segnet.widgets.layers.convert import frame_of, region_of
 from napari_segnet.widgets.layers.record import record_of
-from napari_segnet.widgets.layers.subject import axes_of, images_in, labels_in
+from napari_segnet.widgets.layers.subject import axes_of, images_in, labels_in, of_two_images
 from napari_segnet.widgets.qt.wheel import without_wheel
 
 if TYPE_CHECKING:
@@ -78,6 +78,16 @@ class Chosen:
     pixel_size_um: dict[str, float]
     classes: Classes
     by_plane: bool
+
+    @property
+    def note(self) -> str:
+        """What speaks against the comparison, as a sentence; empty if nothing does."""
+        if not of_two_images(self.labels, self.truth):
+            return ""
+        return (
+            f"“{self.labels.name}” and “{self.truth.name}” belong to different images, so the "
+            "figures may mean nothing. Choose the truth of the same image."
+        )
 
     def pixels(self) -> tuple[Any, Any]:
         """Return both parts; what the user does meanwhile to the layers is not compared."""
@@ -166,22 +176,30 @@ class Sides(QWidget):
     def _guess(self, there: Sequence[napari.layers.Layer], box: QComboBox) -> int:
         """Return the place of the layer that looks like it; -1 where none does.
 
-        Of several results, the newest is judged by the oldest: that was there to be corrected.
+        Of several results, the newest is judged by the oldest of the same image: that was there
+        to be corrected.
         """
         drawn = labels_in(there)
         ours = [i for i, layer in enumerate(drawn) if record_of(layer).key]
-        others = [i for i in range(len(drawn)) if i not in ours]
         if box is self.labels:
             return ours[-1] if ours else min(0, len(drawn) - 1)
-        if ours and others:
-            return others[0]
-        if len(drawn) > 1:
-            return 0 if ours else 1
+        labels = self.labels.currentData()
+        fit = [
+            i
+            for i, layer in enumerate(drawn)
+            if layer is not labels and not of_two_images(layer, labels)
+        ]
+        if fit:
+            return next((i for i in fit if i not in ours), fit[0])
         pictures = range(len(drawn), len(there))
         return next((i for i in pictures if _is_named_as_truth(there[i].name)), -1)
 
     def _choose(self, event: object = None) -> None:
         layer = self.labels.currentData()
+        if self.sender() is self.labels and self.truth not in self._picked:
+            there = [self.truth.itemData(i) for i in range(self.truth.count())]
+            with QSignalBlocker(self.truth):
+                self.truth.setCurrentIndex(self._guess(there, self.truth))
         self._rows.setRowVisible(self.objects, layer is not None and layer.ndim > 2)
         self.file.setEnabled(layer is not None)
         self.changed.emit()

@@ -28,6 +28,7 @@ __all__ = [
     "is_drawn",
     "is_recorded",
     "labels_in",
+    "of_two_images",
     "subject_of",
 ]
 
@@ -103,6 +104,14 @@ def belongs_to(labels: napari.layers.Labels, image: napari.layers.Image) -> bool
         same = record.image_id == str(image.unique_id)
         return same or (bool(record.image_digest) and digest_if_known(image) == record.image_digest)
     return record.image_layer in ("", image.name)
+
+
+def of_two_images(one: napari.layers.Layer, other: napari.layers.Layer) -> bool:
+    """Tell if two layers are recorded to belong to different images."""
+    mine, its = record_of(one), record_of(other)
+    if mine.image_digest and its.image_digest:
+        return mine.image_digest != its.image_digest
+    return bool(mine.image_id and its.image_id) and mine.image_id != its.image_id
 
 
 def axes_of(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,8 @@ def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     ]
     assert "AP 50" in names
     verdict = dock.outcome.verdict.text()
+    out = dock.trained.checkpoint.path
+    assert dock.run_box.words.text() == f"{out.name} is written to {Path(*out.parent.parts[-2:])}."
     assert ("Segment dock uses it" in verdict) == dock.trained.promoted
     assert ("The Segment dock keeps the old one" in verdict) != dock.trained.promoted
     assert dock.outcome.use.isVisible() != dock.trained.promoted

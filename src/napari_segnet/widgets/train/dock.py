@@ -307,7 +307,8 @@ class TrainDock(TrainForm):
         lines = self.session.notes()
         if lines:
             self.message.say("\n".join(lines))
-        self.run_box.end(f"{trained.checkpoint.path.name} is written.")
+        path = trained.checkpoint.path
+        self.run_box.end(f"{path.name} is written to {Path(*path.parent.parts[-2:])}.")
         self.outcome.show_outcome(trained)
         scroll_into_view(self.outcome)
         if trained.after.images and trained.promoted:

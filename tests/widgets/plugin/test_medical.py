@@ -19,6 +19,7 @@ from support.dicoms import save_series
 from napari_segnet.errors import ImageError, MismatchError, MissingExtraError, OutputError
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.convert import guess_axes, region_of, source_of
+from napari_segnet.widgets.measure.dock import MeasureDock
 from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock
 from napari_segnet.widgets.plugin.medical import medical_reader, write_nifti
 from napari_segnet.widgets.qt.preferences import PLUGIN
@@ -198,6 +199,34 @@ def test_a_ct_dropped_on_the_dock_is_segmented_corrected_and_saved(
     for back in (by_menu, nibabel.load(out / "head.labels.nii.gz")):
         assert np.array_equal(back.affine, nibabel.load(nifti).affine)
         assert np.array_equal(np.asarray(back.dataobj).T, labels[0].data)
+
+
+def test_the_measure_dock_exports_on_the_grid_of_the_image(
+    viewer, nifti, tmp_path, qtbot, monkeypatch
+):
+    (image,) = viewer.open(nifti, plugin=PLUGIN)
+    pixels = np.zeros(CT.shape, np.int32)
+    pixels[3, 4:9, 5:7] = 7
+    viewer.add_labels(pixels, name="mine", scale=image.scale, units="um")
+    dock = MeasureDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Measure")
+    dock.format.setCurrentIndex(dock.format.findText("Labels as NIfTI"))
+
+    def export(name):
+        chosen = str(tmp_path / name)
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (chosen, ""))
+        with qtbot.waitSignal(dock._writer.finished, timeout=WAIT_MS):
+            qtbot.mouseClick(dock.export, Qt.MouseButton.LeftButton)
+
+    export("mine.nii")  # is packed, and is called so
+    back = nibabel.load(tmp_path / "mine.nii.gz")
+    assert np.array_equal(back.affine, nibabel.load(nifti).affine)
+    assert np.array_equal(np.asarray(back.dataobj).T, pixels)
+    dock.image.setCurrentIndex(0)  # no image: no more is known than its pixel size
+    export("plain")
+    plain = nibabel.load(tmp_path / "plain.labels.nii.gz")
+    assert plain.header.get_zooms() == pytest.approx(back.header.get_zooms(), rel=1e-5)
+    assert np.array_equal(np.asarray(plain.dataobj).T, pixels)
 
 
 def test_a_folder_that_is_no_image_is_a_sentence(tmp_path):

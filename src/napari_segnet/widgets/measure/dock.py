@@ -78,8 +78,9 @@ class MeasureDock(Dock):
         )
         self._outcome = (self.words, self.table, self.save)
         self.format = named_combo("segnet_export_format", "The program to export for")
-        for writer in (_labels_writer(), *exporters()):
-            self.format.addItem(_title(writer), writer)
+        for writer in WRITERS:
+            if title := _title(writer):
+                self.format.addItem(title, writer)
         self.export = named_button(
             "Export…", "segnet_export", "Write the objects of the chosen labels to a file"
         )
@@ -290,15 +291,18 @@ class MeasureDock(Dock):
             self, f"Export: {_title(writer)}", proposed, f"{_title(writer)} (*{last})"
         )
         if name:
-            self.export_to(Path(name if "." in Path(name).name else f"{name}{writer.ending}"))
-
-
-def _labels_writer() -> Writer:
-    return next(writer for writer in WRITERS if writer.name == "labels")
+            named = "." in Path(name).name
+            packed = named and last == ".gz" and not name.endswith(last)
+            self.export_to(Path(f"{name}{last if packed else '' if named else writer.ending}"))
 
 
 def _title(writer: Writer) -> str:
-    return writer.name if writer.asked else "Labels as TIFF"
+    """Return what a kind of file is called; empty where there is none of labels alone."""
+    if writer in exporters():
+        return writer.name
+    return {".labels.tif": "Labels as TIFF", ".labels.nii.gz": "Labels as NIfTI"}.get(
+        writer.ending, ""
+    )
 
 
 def _file_stem(name: str) -> str:

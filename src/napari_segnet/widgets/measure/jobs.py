@@ -44,7 +44,7 @@ def exported(subject: Measured, writer: Writer, path: Path) -> Generator[Progres
     """
     yield Progress(what="writing")
     result = Result(
-        segmentation=subject.segmentation(),
+        segmentation=subject.segmentation(on_grid=writer.on_grid is True),
         image=subject.image,
         exports=frozenset({writer.asked}),
     )

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.grid import Grid
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Origin, Segmentation
 from napari_segnet.widgets.layers.axes import guess_axes, pixel_sizes_um, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
 from napari_segnet.widgets.layers.features import classes_of, scores_of
+from napari_segnet.widgets.layers.grids import grid_in, grid_of_origin
 from napari_segnet.widgets.layers.part import part_under
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.subject import axes_of
+from napari_segnet.writers import plain_grid
 
 if TYPE_CHECKING:
     import napari.layers
@@ -48,6 +51,8 @@ class Measured:
         ``instance`` or ``semantic``.
     name : str
         Of the layer.
+    grid : Grid or None
+        Where the voxels of a medical image lie; None for others.
     """
 
     labels: npt.NDArray[np.int32]
@@ -60,12 +65,23 @@ class Measured:
     class_names: tuple[str, ...]
     kind: str
     name: str
+    grid: Grid | None = None
 
-    def segmentation(self) -> Segmentation:
-        """Return the labels as a result without a run, to be written."""
+    def segmentation(self, *, on_grid: bool = False) -> Segmentation:
+        """Return the labels as a result without a run, to be written.
+
+        Parameters
+        ----------
+        on_grid : bool
+            They are written on the grid of a medical image, or one of their pixel size.
+        """
         image = self.image
         name = self.name if image is None else image.name
         source = None if image is None else image.source
+        place: dict[str, Any] = {"name": name, "source": source}
+        if on_grid:
+            grid = self.grid or plain_grid(self.axes, self.labels.shape, self.pixel_size_um)
+            place["grid"] = grid.to_json()
         return Segmentation(
             labels=self.labels,
             axes=self.axes,
@@ -74,7 +90,7 @@ class Measured:
             label_class=self.classes,
             label_score=self.scores,
             class_names=self.class_names,
-            origin=Origin(checkpoint={}, image={"name": name, "source": source}, predict={}),
+            origin=Origin(checkpoint={}, image=place, predict={}),
         )
 
 
@@ -125,7 +141,14 @@ def subject_of_measure(
         class_names=tuple(record.class_names),
         kind=record.kind or "instance",
         name=str(labels.name),
+        grid=_grid(labels, image),
     )
+
+
+def _grid(labels: napari.layers.Labels, image: napari.layers.Image | None) -> Grid | None:
+    """Return the grid of labels: that of their run or file, or of the image below."""
+    own = grid_of_origin(record_of(labels).origin) or grid_in(labels.metadata)
+    return own if own is not None or image is None else grid_in(image.metadata)
 
 
 def box_of(row: Mapping[str, Any], layer_axes: str, shape: Iterable[int]) -> tuple[slice, ...]:

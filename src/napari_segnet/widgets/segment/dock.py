@@ -272,8 +272,7 @@ class SegmentDock(SegmentForm):
         self.batch.cancel()
 
     def _answered(self, made: Answer) -> None:
-        asked = self.session.end()
-        if asked is None:
+        if (asked := self.session.end()) is None:
             return
         self.shown.show_answer(asked, made)
         self.kept.remember(asked.checkpoint.path, asked.predict)

@@ -307,8 +307,7 @@ class TrainDock(TrainForm):
         lines = self.session.notes()
         if lines:
             self.message.say("\n".join(lines))
-        path = trained.checkpoint.path
-        self.run_box.end(f"{path.name} is written to {Path(*path.parent.parts[-2:])}.")
+        self.run_box.end(_written(trained.checkpoint.path))
         self.outcome.show_outcome(trained)
         scroll_into_view(self.outcome)
         if trained.after.images and trained.promoted:
@@ -333,3 +332,8 @@ class TrainDock(TrainForm):
         chosen_network(self.viewer).hand_over(str(path))
         self.weights.refresh()
         self.choose_weights(str(path))
+
+
+def _written(path: Path) -> str:
+    """Return where the new network is, in as many words as the dock is wide."""
+    return f"{path.name} is written to {Path(*path.parent.parts[-2:])}."

@@ -70,6 +70,8 @@ def test_the_normalisation_of_the_last_run_is_offered_in_the_next_session(dock, 
     choose(tomorrow, qtbot, path)
     said = tomorrow.message.text.text()
     assert said == "This network last ran with normalise window:-200,300."
+    viewer.add_image(np.ones((32, 32), np.int16))
+    assert not tomorrow.message.isHidden()  # it holds for every image
     assert tomorrow.settings().normalize == "auto"
     qtbot.mouseClick(tomorrow.message.action, Qt.MouseButton.LeftButton)
     assert tomorrow.settings().normalize == "window:-200,300"

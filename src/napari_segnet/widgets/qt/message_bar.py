@@ -57,6 +57,7 @@ class MessageBar(QFrame):
         self.action.setObjectName("segnet_message_action")
         self.action.clicked.connect(self._act)
         self._offered = ""
+        self._lasts = False
         row = QHBoxLayout()
         row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.text, 1)
@@ -70,7 +71,8 @@ class MessageBar(QFrame):
 
     def outdated(self, *_: object) -> None:
         """Close the message: what it speaks of has changed. What a signal brings is not read."""
-        self.hide()
+        if not self._lasts:
+            self.hide()
 
     def settings_changed(self, *_: object) -> None:
         """Close the message unless it offers something, which other settings do not settle."""
@@ -81,7 +83,7 @@ class MessageBar(QFrame):
         """Tell something that is no error."""
         self._show(text, QStyle.StandardPixmap.SP_MessageBoxInformation)
 
-    def offer(self, text: str, button: str, act: str) -> None:
+    def offer(self, text: str, button: str, act: str, *, lasts: bool = False) -> None:
         """Tell something that is no error, and what can be done at one click.
 
         Parameters
@@ -92,8 +94,11 @@ class MessageBar(QFrame):
             What the button says.
         act : str
             What ``acted`` says then.
+        lasts : bool
+            It holds whatever images and layers come and go.
         """
         self.say(text)
+        self._lasts = lasts
         self._offered = act
         self.action.setText(button)
         self.action.show()
@@ -112,6 +117,7 @@ class MessageBar(QFrame):
         self.text.setText(text)
         self._details.hide()
         self.action.hide()
+        self._lasts = False
         self.show()
 
     def _act(self) -> None:

@@ -24,7 +24,8 @@ def without_wheel(widget: W) -> W:
         A list, a number or a slider. A labelled slider consists of parts, and the wheel goes to
         the one under the pointer.
     """
-    for part in (widget, *widget.findChildren(QWidget)):
+    parts: tuple[QWidget, ...] = (widget, *widget.findChildren(QWidget))
+    for part in parts:
         part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         part.installEventFilter(_Wheel(part))
     return widget

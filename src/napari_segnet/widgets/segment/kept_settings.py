@@ -34,7 +34,7 @@ OF_INPUT = ("normalize", "normalize_over", "invert")
 RESET = "settings of the new network"
 BUTTON = "Use the settings of this network"
 REPEAT = "settings of the last run"
-REPEAT_BUTTON = "Use them again"
+REPEAT_BUTTON = "Use this again"
 
 
 class KeptSettings(QObject):
@@ -68,14 +68,14 @@ class KeptSettings(QObject):
         if before == checkpoint.path:
             return
         if before is not None and (words := self._in_words(checkpoint)):
-            self._message.offer(f"Settings from before are still in use: {words}.", BUTTON, RESET)
+            said = f"Settings from before are still in use: {words}."
+            self._message.offer(said, BUTTON, RESET, lasts=True)
             return
         now, last = self._run.value("auto"), self._of_last_run(checkpoint.path)
         if last is not None and all(getattr(now, n) == getattr(USUAL, n) for n in OF_INPUT):
-            words = _words(last, USUAL, OF_INPUT, HINTS)
-            self._message.offer(
-                f"This network last ran with {', '.join(words)}.", REPEAT_BUTTON, REPEAT
-            )
+            said = ", ".join(_words(last, USUAL, OF_INPUT, HINTS))
+            words = f"This network last ran with {said}."
+            self._message.offer(words, REPEAT_BUTTON, REPEAT, lasts=True)
 
     def remember(self, path: Path, ran: PredictSettings) -> None:
         """Remember how the input of a network was prepared for a run that has ended."""
@@ -86,7 +86,7 @@ class KeptSettings(QObject):
 
     def _of_last_run(self, path: Path) -> PredictSettings | None:
         """Return the settings with those of the last run; None where it had none of its own."""
-        kept = {name: value for name, value in last_settings(path).items() if name in OF_INPUT}
+        kept: dict[str, Any] = {n: v for n, v in last_settings(path).items() if n in OF_INPUT}
         try:
             return replace(self._run.value("auto"), **kept) if kept else None
         except SettingsError:

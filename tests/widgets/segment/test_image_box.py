@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tifffile
 from qtpy.QtCore import Qt
 
 from napari_segnet.readers import open_image
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
 from napari_segnet.widgets.segment.image_box import ImageBox
 
 
@@ -44,17 +46,21 @@ def test_a_pixel_size_that_napari_leaves_out_is_offered(viewer, qtbot, tmp_path)
     (shown,) = viewer.open(tmp_path / "sized.tif", plugin="napari")
     box.list_layers()
     assert box.file_note.text() == (
-        "The file states a pixel size of 0.325 µm, the layer has none: its results are in pixels "
-        "only."
+        "The file states a pixel size of 0.325 µm; napari's layer has none."
     )
-    assert not box.has_pixel_size()
-    qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
-    box.list_layers()
-    assert box.choose(viewer.layers.selection.active) and box.has_pixel_size()
-    assert box.as_filed.isHidden() and box.file_note.isHidden()
-    shown.scale = (1, 1, 0.5, 0.5)  # told by the user
-    assert box.choose(shown)
-    assert box.as_filed.isHidden()
+    assert not box.has_pixel_size() and box.as_filed.isHidden()
+    record = metadata_of(LayerRecord(image_id=str(shown.unique_id)))
+    frame = {"scale": (1, 2, 1, 1), "translate": (0, 0.5, 4, 0)}
+    mine = viewer.add_labels(np.zeros((3, 1, 16, 30), int), metadata=record, **frame)
+    other = viewer.add_labels(np.zeros((3, 1, 20, 30), int))
+    qtbot.mouseClick(box.as_sized, Qt.MouseButton.LeftButton)
+    assert box.has_pixel_size()
+    assert box.as_sized.isHidden() and box.file_note.isHidden()
+    assert tuple(shown.scale) == pytest.approx((1, 1, 0.325, 0.325))
+    assert [str(unit) for unit in shown.units] == ["pixel", "pixel", "micrometer", "micrometer"]
+    assert tuple(mine.scale) == pytest.approx((1, 2, 0.325, 0.325))
+    assert tuple(mine.translate) == pytest.approx((0, 0.5, 1.3, 0))
+    assert tuple(other.scale) == (1, 1, 1, 1)
 
 
 def test_an_ordinary_file_and_a_layer_of_none_say_nothing(viewer, tmp_path):

@@ -19,8 +19,9 @@ from napari_segnet.widgets.layers.convert import (
     region_of,
     source_of,
 )
-from napari_segnet.widgets.layers.file import other_pixels, other_size_um
+from napari_segnet.widgets.layers.file import of_file, other_pixels, other_size_um
 from napari_segnet.widgets.layers.joined import check_same_place, joined_source
+from napari_segnet.widgets.layers.pixel_size import set_pixel_size
 from napari_segnet.widgets.layers.record import metadata_with, update
 from napari_segnet.widgets.layers.region import view_in
 from napari_segnet.widgets.layers.subject import images_in
@@ -86,6 +87,11 @@ class ImageBox(QWidget):
             "segnet_open_as_filed",
             "Add the image as this package reads it, as on the command line, and hide this layer",
         )
+        self.as_sized = named_button(
+            "Use the pixel size of the file",
+            "segnet_use_pixel_size",
+            "Give the layer, and labels that belong to it, the size of pixels in µm",
+        )
         chosen = QWidget()
         self._rows = QFormLayout(chosen)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -99,7 +105,7 @@ class ImageBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         # Not a row: a form gives a text of several lines too little height.
         for widget in (
-            *(chosen, self.axes_question, self.file_note, self.as_filed),
+            *(chosen, self.axes_question, self.file_note, self.as_filed, self.as_sized),
             self.channels,
         ):
             layout.addWidget(widget)
@@ -110,6 +116,7 @@ class ImageBox(QWidget):
         self.region.activated.connect(self.edited)
         self.channels.changed.connect(self.edited)
         self.as_filed.clicked.connect(self.open_as_filed)
+        self.as_sized.clicked.connect(self.use_pixel_size)
         self._offer_regions()
         self._show_axes_rows()
         self._show_file_note(None)
@@ -294,17 +301,27 @@ class ImageBox(QWidget):
             )
 
     def _show_file_note(self, layer: napari.layers.Image | None) -> None:
-        notes = [] if layer is None else list(other_pixels(layer))
+        notes = () if layer is None else other_pixels(layer)
+        size = None if layer is None or notes else other_size_um(layer)
         if notes:
-            notes.insert(0, "napari shows the stored numbers of this file.")
-        if layer is not None and (size := other_size_um(layer)) is not None:
-            notes.append(
-                f"The file states a pixel size of {size:.4g} µm, the layer has none: its results "
-                "are in pixels only."
-            )
-        self.file_note.setText(" ".join(notes))
-        for widget in (self.file_note, self.as_filed):
-            widget.setVisible(bool(notes))
+            said = " ".join(("napari shows the stored numbers of this file.", *notes))
+        else:
+            said = f"The file states a pixel size of {size or 0:.4g} µm; napari's layer has none."
+        self.file_note.setText(said)
+        self.file_note.setVisible(bool(notes) or size is not None)
+        self.as_filed.setVisible(bool(notes))
+        self.as_sized.setVisible(size is not None)
+
+    def use_pixel_size(self) -> None:
+        """Give the chosen layer the pixel size of its file."""
+        layer = self.chosen()
+        if layer is None:
+            return
+        sizes = of_file(layer).pixel_size_um
+        set_pixel_size(layer, self.letters(), sizes, self._viewer.layers)
+        self._viewer.reset_view()
+        self._show_file_note(layer)
+        self.changed.emit()
 
     def open_as_filed(self) -> None:
         """Add the picture of the chosen layer as our reader reads it, and hide the layer."""

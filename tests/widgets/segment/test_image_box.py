@@ -20,9 +20,9 @@ def test_white_is_zero_is_opened_again(viewer, qtbot, tmp_path):
     (shown,) = viewer.open(tmp_path / "white.tif", plugin="napari")
     box.list_layers()
     np.testing.assert_array_equal(shown.data, stored)
-    assert "shows the stored numbers" in box.file_note.text()
-    assert not box.as_filed.isHidden()
-    qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
+    assert "shows the stored numbers" in box.file_note.words.text()
+    assert not box.file_note.as_filed.isHidden()
+    qtbot.mouseClick(box.file_note.as_filed, Qt.MouseButton.LeftButton)
     box.list_layers()
     assert not shown.visible
     new = viewer.layers.selection.active
@@ -30,7 +30,7 @@ def test_white_is_zero_is_opened_again(viewer, qtbot, tmp_path):
     np.testing.assert_array_equal(new.data, np.asarray(open_image(tmp_path / "white.tif").data))
     np.testing.assert_array_equal(new.data, 255 - stored)
     assert box.choose(new)
-    assert box.as_filed.isHidden() and box.file_note.isHidden()
+    assert box.file_note.as_filed.isHidden() and box.file_note.isHidden()
 
 
 def test_a_pixel_size_that_napari_leaves_out_is_offered(viewer, qtbot, tmp_path):
@@ -45,17 +45,17 @@ def test_a_pixel_size_that_napari_leaves_out_is_offered(viewer, qtbot, tmp_path)
     viewer.window.add_dock_widget(box, name="Image")
     (shown,) = viewer.open(tmp_path / "sized.tif", plugin="napari")
     box.list_layers()
-    assert box.file_note.text() == (
+    assert box.file_note.words.text() == (
         "The file states a pixel size of 0.325 µm; napari's layer has none."
     )
-    assert not box.has_pixel_size() and box.as_filed.isHidden()
+    assert not box.has_pixel_size() and box.file_note.as_filed.isHidden()
     record = metadata_of(LayerRecord(image_id=str(shown.unique_id)))
     frame = {"scale": (1, 2, 1, 1), "translate": (0, 0.5, 4, 0)}
     mine = viewer.add_labels(np.zeros((3, 1, 16, 30), int), metadata=record, **frame)
     other = viewer.add_labels(np.zeros((3, 1, 20, 30), int))
-    qtbot.mouseClick(box.as_sized, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(box.file_note.as_sized, Qt.MouseButton.LeftButton)
     assert box.has_pixel_size()
-    assert box.as_sized.isHidden() and box.file_note.isHidden()
+    assert box.file_note.as_sized.isHidden() and box.file_note.isHidden()
     assert tuple(shown.scale) == pytest.approx((1, 1, 0.325, 0.325))
     assert [str(unit) for unit in shown.units] == ["pixel", "pixel", "micrometer", "micrometer"]
     assert tuple(mine.scale) == pytest.approx((1, 2, 0.325, 0.325))
@@ -69,9 +69,9 @@ def test_an_ordinary_file_and_a_layer_of_none_say_nothing(viewer, tmp_path):
     viewer.window.add_dock_widget(box, name="Image")
     viewer.open(tmp_path / "plain.tif", plugin="napari")
     box.list_layers()
-    assert box.as_filed.isHidden()
+    assert box.file_note.as_filed.isHidden()
     box.choose(viewer.add_image(np.zeros((8, 9))))
-    assert box.as_filed.isHidden()
+    assert box.file_note.as_filed.isHidden()
 
 
 def test_a_file_that_is_gone_is_told(viewer, qtbot, tmp_path):
@@ -82,6 +82,6 @@ def test_a_file_that_is_gone_is_told(viewer, qtbot, tmp_path):
     (shown,) = viewer.open(path, plugin="napari")
     box.list_layers()
     path.unlink()
-    qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
-    assert "white.tif" in box.file_note.text()
+    qtbot.mouseClick(box.file_note.as_filed, Qt.MouseButton.LeftButton)
+    assert "white.tif" in box.file_note.words.text()
     assert list(viewer.layers) == [shown] and shown.visible

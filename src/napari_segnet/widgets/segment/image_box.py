@@ -10,24 +10,21 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
-from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.axes import pixel_sizes_um, said_axes
 from napari_segnet.widgets.layers.convert import (
     Source,
     guess_axes,
-    image_layer_args,
     region_of,
     source_of,
 )
-from napari_segnet.widgets.layers.file import of_file, other_pixels, other_size_um
 from napari_segnet.widgets.layers.joined import check_same_place, joined_source
-from napari_segnet.widgets.layers.pixel_size import set_pixel_size
-from napari_segnet.widgets.layers.record import metadata_with, update
+from napari_segnet.widgets.layers.record import update
 from napari_segnet.widgets.layers.region import view_in
 from napari_segnet.widgets.layers.subject import images_in
 from napari_segnet.widgets.qt.message_bar import in_words
-from napari_segnet.widgets.qt.named import named_button, named_combo, named_label
+from napari_segnet.widgets.qt.named import named_combo, named_label
 from napari_segnet.widgets.segment.channel_picker import ChannelBox
+from napari_segnet.widgets.segment.file_note import FileNote
 from napari_segnet.widgets.segment.hints import (
     REGIONS,
     axes_choices,
@@ -81,17 +78,7 @@ class ImageBox(QWidget):
         self.axes_question = named_label("segnet_axes_question")
         self.axes_question.hide()
         self.channels = ChannelBox()
-        self.file_note = named_label("segnet_file_note")
-        self.as_filed = named_button(
-            "Open it as the file means it",
-            "segnet_open_as_filed",
-            "Add the image as this package reads it, as on the command line, and hide this layer",
-        )
-        self.as_sized = named_button(
-            "Use the pixel size of the file",
-            "segnet_use_pixel_size",
-            "Give the layer, and labels that belong to it, the size of pixels in µm",
-        )
+        self.file_note = FileNote(viewer)
         chosen = QWidget()
         self._rows = QFormLayout(chosen)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -104,10 +91,7 @@ class ImageBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         # Not a row: a form gives a text of several lines too little height.
-        for widget in (
-            *(chosen, self.axes_question, self.file_note, self.as_filed, self.as_sized),
-            self.channels,
-        ):
+        for widget in (chosen, self.axes_question, self.file_note, self.channels):
             layout.addWidget(widget)
         self.layer.currentIndexChanged.connect(self._layer_chosen)
         self.axes.currentIndexChanged.connect(self._keep_axes)
@@ -115,11 +99,9 @@ class ImageBox(QWidget):
         self.axes.activated.connect(self.edited)
         self.region.activated.connect(self.edited)
         self.channels.changed.connect(self.edited)
-        self.as_filed.clicked.connect(self.open_as_filed)
-        self.as_sized.clicked.connect(self.use_pixel_size)
+        self.file_note.sized.connect(self.changed)
         self._offer_regions()
         self._show_axes_rows()
-        self._show_file_note(None)
 
     # ---- What is chosen ----
 
@@ -275,7 +257,7 @@ class ImageBox(QWidget):
             self.axes.clear()
             self.axes_question.setText("" if layer is None else self._offer_axes(layer))
         self._show_axes_rows()
-        self._show_file_note(layer)
+        self.file_note.show_layer(layer, self.letters())
         self.changed.emit()
         self._offer_regions()
         self.offer_channels(self._network)
@@ -300,44 +282,6 @@ class ImageBox(QWidget):
                 f"The region is now the whole layer, since there is no {REGIONS[before]} here."
             )
 
-    def _show_file_note(self, layer: napari.layers.Image | None) -> None:
-        notes = () if layer is None else other_pixels(layer)
-        size = None if layer is None or notes else other_size_um(layer)
-        if notes:
-            said = " ".join(("napari shows the stored numbers of this file.", *notes))
-        else:
-            said = f"The file states a pixel size of {size or 0:.4g} µm; napari's layer has none."
-        self.file_note.setText(said)
-        self.file_note.setVisible(bool(notes) or size is not None)
-        self.as_filed.setVisible(bool(notes))
-        self.as_sized.setVisible(size is not None)
-
-    def use_pixel_size(self) -> None:
-        """Give the chosen layer the pixel size of its file."""
-        layer = self.chosen()
-        if layer is None:
-            return
-        sizes = of_file(layer).pixel_size_um
-        set_pixel_size(layer, self.letters(), sizes, self._viewer.layers)
-        self._viewer.reset_view()
-        self._show_file_note(layer)
-        self.changed.emit()
-
-    def open_as_filed(self) -> None:
-        """Add the picture of the chosen layer as our reader reads it, and hide the layer."""
-        layer = self.chosen()
-        if layer is None:
-            return
-        try:
-            image = open_image(str(layer.source.path))
-        except ImageError as error:
-            self.file_note.setText(in_words(error))
-            return
-        data, kwargs = image_layer_args(image)
-        kwargs["metadata"] = metadata_with(kwargs.get("metadata", {}), path=str(image.source or ""))
-        self._viewer.layers.selection.active = self._viewer.add_image(data, **kwargs)
-        layer.visible = False
-
     def _offer_axes(self, layer: napari.layers.Image) -> str:
         """List what the dimensions of a layer may be; return what is to be asked about it."""
         try:
@@ -358,6 +302,7 @@ class ImageBox(QWidget):
             update(layer, axes=self.letters())
             self.axes_question.setText("")
             self._show_axes_rows()
+            self.file_note.show_layer(layer, self.letters())
         self.offer_channels(self._network)
 
     def _show_axes_rows(self) -> None:

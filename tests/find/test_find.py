@@ -24,6 +24,7 @@ from napari_segnet.inference import predict
 from napari_segnet.plan import PredictSettings, resolve, settle
 from napari_segnet.progress import run
 from napari_segnet.recognition import identify
+from napari_segnet.writers import plain_grid
 
 FIND = PredictSettings(normalize="find", scale="find", invert="find", channels="find")
 
@@ -215,6 +216,12 @@ def test_a_network_without_statistics_says_so(tmp_path):
     assert found.by == "nothing"
     assert found.way.normalize == "none" and found.way.scale == 1.0
     assert {"divide-255", "z-score"} <= {one.way.normalize for one in found.ranked}
+    scan = 4 * cells(47, edge=64).astype(np.int16)
+    grid = plain_grid("yx", scan.shape, {})
+    for lowest, offered in ((-1024, True), (0, False)):  # a CT, a MR
+        taken = Image(data=scan + np.int16(lowest), axes="yx", grid=grid)
+        ways = [one.way.normalize for one in run(settle(plain, taken, FIND)).found.ranked]
+        assert ("window:-200,300" in ways) == offered
     assert "Neither the file nor code" in found.says
     told = replace(plain, card={"suggested": SUGGESTED})
     said = run(settle(told, shown, FIND)).found

@@ -21,6 +21,10 @@ __all__ = ["alike", "find_settings"]
 
 USUAL = ("divide-255", "z-score", "min-max", "half", "none")
 """Of public networks, the most frequent first; see ``evidence``."""
+CT_WINDOW = "window:-200,300"
+"""Of the soft tissue of a CT, in Hounsfield units."""
+AIR_HU = -500
+"""Below this is air, which lies around and inside of every body."""
 STEPS = tuple(2 ** (k / 2) for k in range(-4, 5))
 """From a quarter to four times as large, by half octaves."""
 CLEAR = 0.3
@@ -127,11 +131,21 @@ def _normalizations(image: Image, channels: int) -> tuple[str, ...]:
     full.append("divide-255")
     signed = image.dtype.kind == "i"
     found = [*full, "z-score", "none", "min-max", *(() if signed else ("half",)), "percentile"]
+    if _has_hounsfield(image):
+        found.insert(0, CT_WINDOW)
     if channels == 3 and not signed:
         found.append("imagenet")
     if channels > 1:
         found += ["pooled-zero-mean-unit-variance", "pooled-scale-range"]
     return tuple(found)
+
+
+def _has_hounsfield(image: Image) -> bool:
+    """Tell if the numbers of a medical image may be Hounsfield units: air has -1000."""
+    if image.grid is None or image.dtype.kind not in "if":
+        return False
+    middle = image.read(t=0, z=image.sizes["z"] // 2)
+    return bool(np.nanmin(middle) <= AIR_HU)
 
 
 def _orders(checkpoint: Checkpoint, image: Image, said: tuple[Suggestion, ...]) -> tuple[str, ...]:
@@ -202,7 +216,7 @@ def _by_nothing(given: Way, names: tuple[str, ...], tried: Hypotheses) -> Found:
     """Leave everything as it is, and offer the most frequent ways to the user's eye."""
     ways = [given]
     if "normalize" in names:
-        usual = [how for how in (*USUAL, *tried.normalize) if how in tried.normalize]
+        usual = [how for how in (CT_WINDOW, *USUAL, *tried.normalize) if how in tried.normalize]
         ways += [replace(given, normalize=how) for how in dict.fromkeys(usual)]
     if "invert" in names:
         ways.append(replace(given, invert="no" if given.invert == "yes" else "yes"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tifffile
@@ -61,6 +63,22 @@ def test_a_pixel_size_that_napari_leaves_out_is_offered(viewer, qtbot, tmp_path)
     assert tuple(mine.scale) == pytest.approx((1, 2, 0.325, 0.325))
     assert tuple(mine.translate) == pytest.approx((0, 0.5, 1.3, 0))
     assert tuple(other.scale) == (1, 1, 1, 1)
+
+
+def test_the_channel_in_view_is_proposed(viewer):
+    box = ImageBox(viewer)
+    viewer.window.add_dock_widget(box, name="Image")
+    viewer.add_image(np.zeros((2, 5, 20, 30)), axis_labels=("t", "c", "y", "x"))
+    viewer.dims.set_current_step(1, 3)
+    box.list_layers()
+    box.offer_channels(SimpleNamespace(channels=1))
+    assert box.channels.value() == "3"
+    box.channels.take("0")
+    viewer.dims.set_current_step(1, 4)
+    box.list_layers()
+    assert box.channels.value() == "0"  # what the user chose stays
+    box.offer_channels(SimpleNamespace(channels=2))
+    assert box.channels.value() == "0,1"
 
 
 def test_an_ordinary_file_and_a_layer_of_none_say_nothing(viewer, tmp_path):

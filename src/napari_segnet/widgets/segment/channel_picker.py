@@ -36,7 +36,15 @@ class ChannelBox(QWidget):
         self._form.setContentsMargins(0, 0, 0, 0)
         self.hide()
 
-    def offer(self, names: Sequence[str], wanted: int, rgb: bool, *, layers: bool = False) -> None:
+    def offer(
+        self,
+        names: Sequence[str],
+        wanted: int,
+        rgb: bool,
+        *,
+        layers: bool = False,
+        in_view: int = 0,
+    ) -> None:
         """Offer the channels of an image to a network.
 
         Parameters
@@ -49,6 +57,8 @@ class ChannelBox(QWidget):
             The image is a colour picture.
         layers : bool
             The names are those of layers of one channel each, the chosen one first.
+        in_view : int
+            The channel that is looked at: it is proposed where one is to be chosen of several.
         """
         fits = len(names) == wanted or len(names) == 1 or (rgb and wanted in (1, 3))
         if layers:
@@ -71,22 +81,26 @@ class ChannelBox(QWidget):
         head.setWordWrap(True)
         self._form.addRow(head)
         for index in range(wanted):
-            combo = without_wheel(QComboBox())
+            first = in_view if wanted == 1 else index
+            combo = self._combo(first, fits=fits, stains=rgb and wanted == 1)
             combo.setObjectName(f"segnet_channel_{index}")
-            with QSignalBlocker(combo):
-                if fits:
-                    automatic = "automatic" if not layers else "automatic (the chosen layer)"
-                    combo.addItem(automatic, AUTOMATIC)
-                for number, name in enumerate(names):
-                    combo.addItem(name, number)
-                if rgb and wanted == 1:
-                    for stain in STAINS:
-                        combo.addItem(f"{stain} (stain)", stain)
-                combo.setCurrentIndex(0 if fits else min(index, len(names) - 1))
-            combo.currentIndexChanged.connect(self._sync)
             self._form.addRow("gets" if wanted == 1 else f"channel {index + 1}", combo)
             self._combos.append(combo)
         self.show()
+
+    def _combo(self, first: int, *, fits: bool, stains: bool) -> QComboBox:
+        """Return the list of channels for one input; ``first`` is proposed where none fits."""
+        combo = without_wheel(QComboBox())
+        if fits:
+            automatic = "automatic" if not self._layers else "automatic (the chosen layer)"
+            combo.addItem(automatic, AUTOMATIC)
+        for number, name in enumerate(self._names):
+            combo.addItem(name, number)
+        for stain in STAINS if stains else ():
+            combo.addItem(f"{stain} (stain)", stain)
+        combo.setCurrentIndex(0 if fits else min(first, len(self._names) - 1))
+        combo.currentIndexChanged.connect(self._sync)
+        return combo
 
     def value(self) -> str:
         """Return the setting ``channels``: ``auto``, or indices such as ``0,2``.

@@ -249,7 +249,21 @@ class ImageBox(QWidget):
         mates = self._mates(layer) if network.channels > 1 else []
         names = _channel_names(layer, self.letters())
         names = (*names, *(str(one.name) for one in mates))
-        self.channels.offer(names, network.channels, rgb=bool(layer.rgb), layers=bool(mates))
+        self.channels.offer(
+            names,
+            network.channels,
+            rgb=bool(layer.rgb),
+            layers=bool(mates),
+            in_view=self._channel_in_view(layer),
+        )
+
+    def _channel_in_view(self, layer: napari.layers.Image) -> int:
+        """Return which channel of a layer its slider shows."""
+        letters = self.letters()[: layer.ndim]
+        if "c" not in letters:
+            return 0
+        behind = layer.ndim - letters.index("c")  # napari counts dimensions from the last
+        return int(self._viewer.dims.current_step[-behind])
 
     def _layer_chosen(self, index: int = -1) -> None:
         layer = self.chosen()

@@ -196,6 +196,7 @@ def test_the_current_plane_lies_where_it_was_cut(viewer, dock, qtbot, weights):
 
 def test_many_channels_ask_which(viewer, dock, qtbot, weights):
     viewer.add_image(np.stack([cells(64)] * 3), name="three", axis_labels=("c", "y", "x"))
+    assert viewer.dims.current_step[0] == 1
     choose(dock, qtbot, weights)
     assert dock.image_box.letters() == "cyx"
     assert not dock.channels.isHidden()
@@ -203,7 +204,7 @@ def test_many_channels_ask_which(viewer, dock, qtbot, weights):
     assert nothing_failed(dock), dock.message.text.text()
     (layer,) = labels_of(viewer)
     assert layer.data.shape == (64, 64)
-    assert layer.metadata["segnet"]["origin"]["predict"]["channels"] == "0"
+    assert layer.metadata["segnet"]["origin"]["predict"]["channels"] == "1"  # is in view
 
 
 def test_maps_can_be_looked_at(viewer, dock, qtbot):

@@ -3,7 +3,8 @@
 ::
 
     python scripts/finetune_nuclei.py DATA [--network NAME|FILE] [--out FILE] [--minutes M]
-                                      [--dark KIND ...] [--dark-share X] [--resume]
+                                      [--dark KIND ...] [--dark-share X] [--mix-colours]
+                                      [--touching X] [--dark-light X] [--resume]
 
 ``nuclei`` as it is built in was made with ``--minutes 62 --batch-size 8 --dark brightfield
 --dark-share 0.06`` (7,581 steps) from the network of ``train_nuclei.py``, ``nuclei-dark`` with
@@ -11,7 +12,7 @@
 
 DATA is the folder of ``train_nuclei.py``. Beside the fluorescence images of the ``train`` split,
 the network is shown the histology and bright-field images of that split, inverted (``--dark``
-names which of them). Three things differ from ``train_nuclei.py``:
+names which of them). These things differ from ``train_nuclei.py``:
 
 * Images of the same size, brightness and size of nuclei are one group, and a group is drawn in
   proportion to the square root of its number of images; a fifth of all crops are inverted ones
@@ -19,14 +20,18 @@ names which of them). Three things differ from ``train_nuclei.py``:
 * Sizes change by half to twice, and light by what tissue and other microscopes do to it: haze,
   blurred nuclei above or below the plane, an uneven background, saturation, coarse pixels, shot
   noise.
+* With ``--mix-colours`` each crop of dark nuclei is another mixture of red, green and blue: stains
+  differ between laboratories. With ``--touching`` pixels where two nuclei nearly touch count more
+  in the loss (Ronneberger et al. 2015, doi 10.1007/978-3-319-24574-4_28, weigh them as well).
 * The learning rate is that of a network that has learned, and falls to zero with the minutes.
 
 At the end the statistics of the norms become those of unchanged crops (of fluorescence, or of dark
 nuclei where most crops are such), and weights take up the difference: which images are unlike the
 training is told by them. A network of mostly dark nuclei inverts images by itself.
 
-The ``val`` split is never seen, nor the tenth of the ``train`` images that is held out. The state
-is saved every hundred steps; a run that was stopped goes on with ``--resume``.
+The ``val`` split is never seen, nor the ``train`` images that are held out (one in ten;
+``--hold-out``). The state is saved every hundred steps; a run that was stopped goes on with
+``--resume``.
 """
 
 from __future__ import annotations
@@ -37,6 +42,9 @@ import dataclasses
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +58,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Sample, held_out
 from napari_segnet.engines.torch import best_device, identify
+from napari_segnet.engines.torch.device import on_threads
 from napari_segnet.train import TrainSettings
 from napari_segnet.train._batches import unchanged
 from napari_segnet.train._begin import start
@@ -60,6 +69,10 @@ DARK_SHARE = 0.2
 DARK = ("histology", "brightfield")
 DATA = "BBBC038v1 (Data Science Bowl 2018), corrected masks, train split"
 SAVE_EVERY = 100
+COLOURS = (1.0, 0.7, 0.4)
+"""Of the Dirichlet distribution of the shares of red, green and blue."""
+REACH_PX = 2
+"""Two nuclei nearly touch where both are within so many pixels along either axis."""
 UNCHANGED = 1200
 """Crops of which the norms remember the statistics."""
 CHANGES = Augmentation(
@@ -80,8 +93,8 @@ should hold more than a part of one."""
 Pixels = npt.NDArray[np.float32]
 
 
-def samples(root: Path, kinds: tuple[str, ...]) -> tuple[Sample, ...]:
-    """Return the images of some kinds of the ``train`` split, without the tenth held out."""
+def samples(root: Path, kinds: tuple[str, ...], one_in: int = 10) -> tuple[Sample, ...]:
+    """Return the images of some kinds of the ``train`` split; about one in ``one_in`` is not."""
     with (root / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return tuple(
@@ -91,7 +104,9 @@ def samples(root: Path, kinds: tuple[str, ...]) -> tuple[Sample, ...]:
             source=row["name"],
         )
         for row in rows
-        if row["split"] == "train" and row["kind"] in kinds and held_out(row["name"]) == "train"
+        if row["split"] == "train"
+        and row["kind"] in kinds
+        and held_out(row["name"], one_in) == "train"
     )
 
 
@@ -113,11 +128,26 @@ class Source:
         Edge of a crop.
     invert : str
         As in ``PredictSettings``.
+    mix : bool
+        Whether each crop is another mixture of red, green and blue.
+    touching : float
+        By how much more pixels count where two nuclei nearly touch.
+    light : float
+        Share of the crops that ``other_light`` may change.
     """
 
     def __init__(
-        self, network: Checkpoint, chosen: tuple[Sample, ...], crop_px: int, invert: str
+        self,
+        network: Checkpoint,
+        chosen: tuple[Sample, ...],
+        crop_px: int,
+        invert: str,
+        mix: bool = False,
+        touching: float = 0.0,
+        light: float = 1.0,
     ) -> None:
+        self._mix, self._touching, self._light = mix, touching, light
+        network = dataclasses.replace(network, channels=3) if mix else network
         looks = [_look(sample) for sample in chosen]
         self._crops: list[Crops] = []
         groups: defaultdict[tuple[str, int, int], list[tuple[int, int]]] = defaultdict(list)
@@ -141,7 +171,12 @@ class Source:
         """Return a crop of a random image of a random group."""
         members = self.groups[int(rng.choice(len(self.groups), p=self._shares))]
         large, index = members[int(rng.integers(len(members)))]
-        return self._crops[large].draw(rng, sample=index)
+        crop = self._crops[large].draw(rng, sample=index)
+        pixels = mixed(crop.pixels, rng) if self._mix else crop.pixels
+        weight = 1 + self._touching * nearly_touching(crop.labels)
+        if rng.random() < self._light:
+            pixels = other_light(pixels, rng)
+        return dataclasses.replace(crop, pixels=pixels, trusted=crop.trusted * weight)
 
 
 def _look(sample: Sample) -> tuple[str, float, float]:
@@ -152,6 +187,20 @@ def _look(sample: Sample) -> tuple[str, float, float]:
     areas = np.bincount(labels.ravel())[1:]
     diameter = 2 * np.sqrt(np.median(areas[areas > 0]) / np.pi) if areas.any() else 1.0
     return str(pixels.shape), float(diameter), float(np.median(grey[labels == 0]))
+
+
+def mixed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return a random mixture ``(1, y, x)`` of red, green and blue ``(3, y, x)``."""
+    shares = rng.dirichlet(COLOURS).astype(np.float32)
+    return np.tensordot(shares, pixels, 1)[np.newaxis]
+
+
+def nearly_touching(labels: npt.NDArray[np.int32]) -> Pixels:
+    """Return ``(y, x)``: 1 where two objects of ``labels`` are within ``REACH_PX``, else 0."""
+    size, ground = 2 * REACH_PX + 1, np.iinfo(labels.dtype).max
+    highest = ndimage.maximum_filter(labels, size)
+    lowest = ndimage.minimum_filter(np.where(labels > 0, labels, ground), size)
+    return ((highest > 0) & (lowest != highest)).astype(np.float32)
 
 
 def other_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -213,6 +262,10 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.0015)
     parser.add_argument("--dark", nargs="+", choices=DARK, default=DARK)
     parser.add_argument("--dark-share", type=float, default=DARK_SHARE)
+    parser.add_argument("--mix-colours", action="store_true")
+    parser.add_argument("--touching", type=float, default=0.0, help="0: count as all others")
+    parser.add_argument("--dark-light", type=float, default=1.0, help="share of other light")
+    parser.add_argument("--hold-out", type=int, default=10, help="one image in so many")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
@@ -234,23 +287,23 @@ def main() -> None:
     learner = Learner(begun, settings, best_device(args.device))
     state = args.out.with_name(args.out.name + ".state")
     epoch = learner.restore(state) if args.resume and state.exists() else 0
-    bright, dark = (
-        Source(network, samples(args.data, kinds), args.crop_px, invert)
-        for kinds, invert in ((("fluorescence",), "auto"), (tuple(args.dark), "yes"))
+    source = partial(Source, network, crop_px=args.crop_px, touching=args.touching)
+    bright = source(samples(args.data, ("fluorescence",), args.hold_out), invert="auto")
+    dark = source(
+        samples(args.data, tuple(args.dark), args.hold_out),
+        invert="yes",
+        mix=args.mix_colours,
+        light=args.dark_light,
     )
     print(f"{len(bright.groups)} bright groups, {len(dark.groups)} dark", flush=True)
     whole = 60 * args.minutes
     while learner.seconds < whole:
         losses = []
-        for step in range(SAVE_EVERY):
-            since = time.monotonic()
-            rng = np.random.default_rng((settings.seed, epoch, step))
-            batch = [
-                _drawn(dark if rng.random() < args.dark_share else bright, rng)
-                for _ in range(settings.batch_size)
-            ]
+        since = time.monotonic()
+        for batch in batches(bright, dark, args.dark_share, settings, epoch):
             losses.append(learner.step(batch, min(1.0, learner.seconds / whole)))
-            learner.seconds += time.monotonic() - since
+            now = time.monotonic()
+            learner.seconds, since = learner.seconds + now - since, now
             if learner.seconds >= whole:
                 break
         epoch += 1
@@ -264,7 +317,12 @@ def main() -> None:
     kinds, invert = (args.dark, "yes") if args.dark_share > 0.5 else (("fluorescence",), "auto")
     size = args.crop_px
     shown = Crops(
-        samples(args.data, tuple(kinds)), network, (size, size), Augmentation(), "auto", invert
+        samples(args.data, tuple(kinds), args.hold_out),
+        network,
+        (size, size),
+        Augmentation(),
+        "auto",
+        invert,
     )
     if any(shown.check()):
         raise ValueError("A training image cannot be read.")
@@ -280,9 +338,26 @@ def main() -> None:
     begun.family.save(learner.result(), dataclasses.replace(network, card=card), args.out)
 
 
-def _drawn(source: Source, rng: np.random.Generator) -> Crop:
-    crop = source.draw(rng)
-    return dataclasses.replace(crop, pixels=other_light(crop.pixels, rng))
+def batches(
+    bright: Source, dark: Source, dark_share: float, settings: TrainSettings, epoch: int
+) -> Iterator[list[Crop]]:
+    """Yield the batches of one epoch; a thread draws the next one meanwhile."""
+
+    def drawn(step: int) -> list[Crop]:
+        rng = np.random.default_rng((settings.seed, epoch, step))
+        with on_threads(1):
+            return [
+                (dark if rng.random() < dark_share else bright).draw(rng)
+                for _ in range(settings.batch_size)
+            ]
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(drawn, 0)
+        for step in range(1, settings.steps_per_epoch + 1):
+            batch = coming.result()
+            if step < settings.steps_per_epoch:
+                coming = pool.submit(drawn, step)
+            yield batch
 
 
 if __name__ == "__main__":

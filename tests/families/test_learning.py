@@ -14,7 +14,7 @@ from support.teaching import CLASSES, FOREGROUND, NUCLEI, objects
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
-from napari_segnet.families.kit.map_loss import RIM_PX, map_loss, map_targets
+from napari_segnet.families.kit.map_loss import LOSSES, RIM_PX, map_loss, map_targets
 
 
 def output(role="foreground", channels=1, activation="sigmoid"):
@@ -167,6 +167,19 @@ def test_the_loss_is_its_definition(outputs, seed, share):
     trusted = (rng.random((2, 1, 4, 5)) < share).astype(np.float64)
     found = map_loss(*(torch.from_numpy(a) for a in (answer, wanted, trusted)), outputs)
     assert float(found) == pytest.approx(slow_loss(answer, wanted, trusted, outputs), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("outputs", GROUPS, ids=lambda o: "+".join(x.role for x in o))
+def test_a_pixel_of_weight_three_counts_as_three_pixels(outputs, kind):
+    torch.manual_seed(0)
+    channels = sum(o.channels for o in outputs)
+    answer, targets = torch.rand(2, 1, channels, 1, 9)
+    weight = torch.tensor([0, 1, 2, 3, 1, 1, 3, 0, 2])
+    found = map_loss(answer, targets, weight.reshape(1, 1, 1, 9).float(), outputs, kind)
+    answer, targets = (x.repeat_interleave(weight, dim=3) for x in (answer, targets))
+    same = map_loss(answer, targets, torch.ones_like(answer[:, :1]), outputs, kind)
+    assert float(found) == pytest.approx(float(same), rel=1e-5)
 
 
 @pytest.mark.parametrize("outputs", GROUPS, ids=lambda o: "+".join(x.role for x in o))

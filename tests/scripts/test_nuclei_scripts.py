@@ -84,6 +84,7 @@ def test_the_network_is_trained_further_with_inverted_images(
     module = script("finetune_nuclei")
     words = ["finetune_nuclei.py", str(bowl), "--network", str(weights), "--out", str(out)]
     words += ["--minutes", "0.005", "--batch-size", "4", "--crop-px", "16", "--device", "cpu"]
+    words += ["--touching", "4", "--mix-colours", "--dark-light", "0.5"]
     monkeypatch.setattr(sys, "argv", words)
     module.main()
     assert "1 bright groups, 1 dark" in capsys.readouterr().out
@@ -93,6 +94,27 @@ def test_the_network_is_trained_further_with_inverted_images(
     assert old.sha256 == new.card["parent"]["sha256"]
     assert "scores" not in new.card  # those of the old network are not its own
     assert ["c"] == [sample.source for sample in module.samples(bowl, module.DARK)]
+    assert [] == list(module.samples(bowl, module.DARK, one_in=1))
+
+
+def test_pixels_between_two_nuclei_count_more(script):
+    module = script("finetune_nuclei")
+    labels = np.zeros((12, 20), np.int32)
+    labels[2:10, 2:6], labels[2:10, 7:11], labels[2:10, 16:19] = 1, 2, 3
+    near = module.nearly_touching(labels)
+    assert set(np.unique(np.nonzero(near)[1])) == {5, 6, 7}  # within two pixels of both
+    assert not module.nearly_touching(np.minimum(labels, 1)).any()  # of one object
+
+
+def test_colours_are_mixed_anew_for_each_crop(script):
+    module = script("finetune_nuclei")
+    crop = np.stack([np.full((4, 4), value, np.float32) for value in (0, 1, 2)])
+    made = [module.mixed(crop, np.random.default_rng(seed)) for seed in range(50)]
+    assert all(one.shape == (1, 4, 4) and 0 <= one.min() <= one.max() <= 2 for one in made)
+    assert np.mean(made) == pytest.approx((0.7 + 2 * 0.4) / 2.1, abs=0.1)  # most of red
+    assert np.std([one.mean() for one in made]) > 0.2
+    grey = np.ones((3, 4, 4), np.float32)
+    assert module.mixed(grey, np.random.default_rng(0)) == pytest.approx(1)
 
 
 def test_other_light_keeps_the_range_of_a_crop(script):

@@ -134,7 +134,8 @@ def map_loss(
     answer, targets : Tensor
         ``(n, channel, [z,] y, x)``; raw answers and the maps of :func:`map_targets`.
     trusted : Tensor
-        ``(n, 1, [z,] y, x)``: 1 where the labels may be learned from, else 0.
+        ``(n, 1, [z,] y, x)``: how much a pixel counts: 1 where the labels may be learned from,
+        else 0; more where it should count more.
     outputs : tuple of Output
         Groups of channels in order.
     kind : Loss
@@ -166,7 +167,7 @@ def map_loss(
         if kind != "dice" or soft:
             total = total + (error * trusted).sum() / (pixels * error.shape[1])
         if kind in ("both", "dice") and not soft:
-            total = total + _dice_loss(chance * trusted, want * trusted)
+            total = total + _dice_loss(chance, want, trusted)
     return total / len(outputs)
 
 
@@ -207,10 +208,12 @@ def _missed(chance: torch.Tensor, want: torch.Tensor, channels: int) -> torch.Te
     return (chance * (1 - want) + want * (1 - chance)).clamp(min=0)
 
 
-def _dice_loss(chance: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
-    """One minus the soft Dice over the batch, per channel, averaged."""
+def _dice_loss(chance: torch.Tensor, want: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """One minus the soft Dice over the batch, per channel, averaged; pixels count by weight."""
     over = (0, *range(2, chance.ndim))
+    chance = chance * weight
     both = (chance * want).sum(over)
+    want = want * weight
     # The 1 keeps an empty batch at zero loss where nothing is found.
     return 1 - ((2 * both + 1) / (chance.sum(over) + want.sum(over) + 1)).mean()
 

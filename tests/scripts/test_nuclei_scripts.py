@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from support.teaching import NUCLEI, QUICK, fresh, objects, photograph, write
 
-from napari_segnet.engines.torch import identify
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.families.segnet_unet import SegnetUNet
 
 ROWS = [
@@ -150,6 +151,31 @@ def test_a_shipped_network_is_scored_on_the_val_split_and_says_so(
     assert f"{true} nuclei of BBBC038v1, fluorescence, val split" == card["scores"]["on"]
     assert ship.ADVICE == card["label"]
     assert "n" == card["note"]
+
+
+def test_a_network_is_shipped_as_the_mean_of_two(script, bowl, tmp_path, monkeypatch):
+    both = []
+    for name, value in (("a", 0.125), ("b", 0.375)):
+        network = fresh(tmp_path / f"{name}.safetensors", outputs=NUCLEI)
+        network = dataclasses.replace(network, card={"name": "dark", "invert": "yes"})
+        module = SegnetUNet().build(network)
+        for tensor in module.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.fill_(value)
+        SegnetUNet().save(module, network, network.path)
+        both.append(str(network.path))
+    ship = script("ship_nuclei")
+    monkeypatch.setattr(ship, "MODELS", tmp_path / "models")
+    ship.MODELS.mkdir()
+    words = ["ship_nuclei.py", both[0], str(bowl), "--average", both[1]]
+    monkeypatch.setattr(sys, "argv", words)
+    ship.main()
+    shipped = identify(ship.MODELS / "dark.safetensors")
+    tensors = load(shipped, "cpu").module.state_dict().values()
+    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
+    assert floats and all(bool((tensor == 0.25).all()) for tensor in floats)
+    assert ship.DARK_ADVICE == shipped.card["label"]
+    assert "histology and brightfield" in shipped.card["scores"]["on"]
 
 
 @pytest.mark.long

@@ -6,8 +6,9 @@
 
 With ``--average`` the weights are the mean of these and of those of another network, such as the
 one that the training began from. The label settings that the card advises were chosen on images of
-the training, held out or not; the scores are those on the ``val`` split, which nothing was chosen on: of fluorescence, or
-of stained tissue and bright field where the network inverts images by itself.
+the ``train`` split, held out or not; the scores are those on the ``val`` split, which no weight and
+no setting was chosen on: of fluorescence, or of stained tissue and bright field where the network
+inverts images by itself.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from itertools import pairwise
 from napari_segnet.programs.structure._blocks import all_step_down, in_chain, sums_of
 from napari_segnet.programs.structure._branches import doublings, is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
-from napari_segnet.programs.structure._habits import habits_of
+from napari_segnet.programs.structure._habits import favour_habits
 from napari_segnet.programs.structure._hidden_norms import (
     before_slopes,
     hidden_place,
@@ -87,11 +87,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     found |= image_sums(parts, topology)
     found |= weighing_choices(parts, topology)
     found |= open_ends(parts, topology)
-    for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
-        values = found.get(name, ((), ""))[0]
-        if value in values and len(values) > 1:
-            likely = (value, *(one for one in values if one != value))
-            found[name] = (likely, f"as in {network}, whose names its layers have")
+    favour_habits(found, (unit.layer.name for unit in units))
     for name, value in facts.said.items():
         if name in found:
             found[name] = (

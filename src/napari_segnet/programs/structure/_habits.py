@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from napari_segnet.graph import Convolution, Graph
 from napari_segnet.programs.structure._names import OUTPUT, role
+from napari_segnet.programs.structure._priors import ordered
 
-__all__ = ["ends_as_named", "habits_of"]
+__all__ = ["ends_as_named", "favour_habits"]
 
 HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
     (
@@ -114,13 +115,26 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
 """Network, expressions that all are found among its names, and what it does."""
 
 
-def habits_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+def _habits_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return choices of the published network that has such names: name -> value and network."""
     listed = tuple(names)
     for network, patterns, does in HABITS:
         if all(any(re.search(pattern, name) for name in listed) for pattern in patterns):
             return {choice: (value, network) for choice, value in does.items()}
     return {}
+
+
+def favour_habits(found: dict[str, tuple[tuple[str, ...], str]], names: Iterable[str]) -> None:
+    """Put first among the open choices what the published network with such names does.
+
+    The others follow as they are usual, and those that are counted nowhere as they were.
+    """
+    for name, (value, network) in _habits_of(names).items():
+        values = found.get(name, ((), ""))[0]
+        if value in values and len(values) > 1:
+            likely = dict.fromkeys((value, *ordered(name, value), *values))
+            why = f"as in {network}, whose names its layers have"
+            found[name] = tuple(one for one in likely if one in values), why
 
 
 def ends_as_named(graph: Graph) -> bool:

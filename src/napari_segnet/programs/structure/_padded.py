@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_segnet.programs.structure._hidden_norms import hidden_place
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._units import Unit
 
@@ -21,9 +22,13 @@ __all__ = ["padded", "padding_of"]
 def padded(parts: Sequence[Part]) -> frozenset[str]:
     """Return names of convolutions that a number is free for a padding before; empty: none is.
 
-    Before the first convolution of a network nothing else can stand, so one is free there too.
+    Before the first convolution of a network little else can stand, so one is free there too. Where
+    no norm has tensors, a norm without any is likelier at these numbers.
     """
     if not parts or parts[0].first.lead != 1:
+        return frozenset()
+    normed = any(unit.norm for part in parts for unit in part.all_units)
+    if not normed and hidden_place(parts) == "before":
         return frozenset()
     found: dict[str, tuple[int, bool]] = {}
     for part in parts:

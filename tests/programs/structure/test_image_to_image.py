@@ -232,6 +232,20 @@ class Linear(Small):
         self.enc2 = nn.Sequential(one, nn.BatchNorm2d(16), two, nn.BatchNorm2d(16))
 
 
+class ActiveBehind(Small):
+    """No number is left for an activation in any block: each has its own behind it."""
+
+    def block(self, inputs: int, outputs: int) -> nn.Module:
+        one, two = (nn.Conv2d(n, outputs, 3, padding=1) for n in (inputs, outputs))
+        return nn.Sequential(one, nn.BatchNorm2d(outputs), two, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = torch.relu(self.enc1(x))
+        two = torch.relu(self.enc2(torch.max_pool2d(one, 2)))
+        answer: torch.Tensor = torch.relu(self.dec(torch.cat([self.up(two), one], 1)))
+        return self.out(answer)  # type: ignore[no-any-return]
+
+
 def settled(network: nn.Module) -> nn.Module:
     """Give each tensor of a network values that show where it is used."""
     random = torch.Generator().manual_seed(0)
@@ -248,6 +262,7 @@ def settled(network: nn.Module) -> nn.Module:
         (Even, {}),
         (Slopes, {}),
         (Linear, {}),
+        (ActiveBehind, {}),
         (Dense, {}),
         (DenseWithoutLast, {}),
     ],

@@ -52,3 +52,46 @@ def test_channels_place_the_nodes(transposed: bool, tmp_path: Path) -> None:
     space = opened(network, tmp_path)
     given = {} if transposed else {"resize": "nearest"}
     assert far(space, network, join="skip-up", **given) < 1e-4
+
+
+class Rows(nn.Module):
+    """Four levels of one convolution each: in a row, inputs grow as those of a dense block do."""
+
+    def __init__(self, listed: bool) -> None:
+        super().__init__()
+        wide = (4, 8, 16, 32)
+        self.nodes = nn.ModuleDict() if not listed else nn.ModuleList(nn.ModuleList() for _ in wide)
+        for row, width in enumerate(wide):
+            for column in range(4 - row):
+                inputs = column * width + wide[row + 1] if column else (3, *wide)[row]
+                node = nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+                if isinstance(self.nodes, nn.ModuleDict):
+                    self.nodes[f"{row}_{column}"] = nn.Sequential(*node)
+                else:
+                    self.nodes[row].append(nn.Sequential(*node))
+        self.out = nn.Conv2d(4, 2, 1)
+
+    def node(self, row: int, column: int, x: torch.Tensor) -> torch.Tensor:
+        named = isinstance(self.nodes, nn.ModuleDict)
+        answer: torch.Tensor = (
+            self.nodes[f"{row}_{column}"] if named else self.nodes[row][column]
+        )(x)
+        return answer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = [[self.node(0, 0, x)]]
+        for row in range(1, 4):
+            rows.append([self.node(row, 0, functional.max_pool2d(rows[row - 1][0], 2))])
+        for column in range(1, 4):
+            for row in range(4 - column):
+                below = functional.interpolate(rows[row + 1][column - 1], scale_factor=2.0)
+                rows[row].append(self.node(row, column, torch.cat([*rows[row], below], 1)))
+        head: torch.Tensor = self.out(rows[0][3])
+        return head
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_row_of_single_convolutions_is_no_dense_block(listed: bool, tmp_path: Path) -> None:
+    network = Rows(listed).eval()
+    space = opened(network, tmp_path)
+    assert far(space, network, join="skip-up", resize="nearest") < 1e-4

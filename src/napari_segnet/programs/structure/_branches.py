@@ -15,7 +15,7 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = [
-    "doublings", "is_linear", "is_pooled", "rates_of", "side_by_side", "wide_branches",
+    "doublings", "is_pooled", "linear", "rates_of", "side_by_side", "wide_branches",
 ]  # fmt: skip
 
 FEWEST = 3
@@ -103,16 +103,38 @@ def is_pooled(part: Part, place: int) -> bool:
     return len(pointwise) > 1 and place == len(part.branches) - 1 == pointwise[-1]
 
 
-def is_linear(part: Part) -> bool:
-    """Tell if a part ends without an activation, by its numbers or its norms.
+def linear(parts: Sequence[Part]) -> frozenset[int]:
+    """Return the places of parts that end without an activation, by their numbers or norms.
 
     Branches with norms end so in a convolution of a pixel without; a ``Sequential`` does where no
-    number is left for an activation between any of its layers.
+    number is left for an activation between any of its layers, as one is in others. Where none is
+    in any, activations stand behind them.
     """
+    crowded = {at for at, part in enumerate(parts) if _is_crowded(part)}
+    others = any(_is_numbered(part) and at not in crowded for at, part in enumerate(parts))
+    bare = {at for at, part in enumerate(parts) if _ends_bare(part)}
+    return frozenset(crowded | bare if others else bare)
+
+
+def _is_numbered(part: Part) -> bool:
+    known = len(part.units) > 1 and part.units[-1].layer.number is not None
+    return known and not part.branches
+
+
+def _is_crowded(part: Part) -> bool:
+    """Tell if the numbers of a block with norms leave no room for an activation."""
+    if not _is_numbered(part):
+        return False
     last = part.units[-1]
-    known = len(part.units) > 1 and last.layer.number is not None and not part.branches
-    if known and all(unit.norm and unit.between == unit.after == 0 for unit in part.units[:-1]):
-        return last.norm is not None and not last.norm_first
+    inside = all(unit.norm and unit.between == unit.after == 0 for unit in part.units[:-1])
+    return inside and last.norm is not None and not last.norm_first
+
+
+def _ends_bare(part: Part) -> bool:
+    """Tell if branches with norms end in a convolution of a pixel without."""
+    if not part.branches:
+        return False
+    last = part.units[-1]
     bare = last.norm is None and last.slopes is None and max(last.kernel) == 1
     return bare and any(unit.norm for chain in part.branches for unit in chain)
 

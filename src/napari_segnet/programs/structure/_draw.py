@@ -20,7 +20,7 @@ from napari_segnet.graph import (
     ResizeLike,
 )
 from napari_segnet.programs.structure._blocks import inner_sums, is_even
-from napari_segnet.programs.structure._branches import is_linear, is_pooled, wide_branches
+from napari_segnet.programs.structure._branches import is_pooled, linear, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
     has_unknown_end,
@@ -109,7 +109,7 @@ class Drawing:
         hidden, place = choices.get("hidden_norm", "none") != "none", hidden_place(parts)
         self.ahead, self.behind = hidden and place == "before", hidden and place != "before"
         self.bare = norm_free(parts, topology, choices)
-        self.padded = padded(parts)
+        self.padded, self.linear = padded(parts), linear(parts)
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
         self.taken = taken_answers(topology)
@@ -253,7 +253,7 @@ class Drawing:
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
             ends = residual and (self.early or not before)
-            if step.part in self.down or (end and (ends or is_linear(part))):
+            if step.part in self.down or (end and (ends or step.part in self.linear)):
                 active = False
             inner = not end and has_unknown_end(unit)
             active &= not (inner and self.choices.get("inner_activation") == "none")

@@ -137,18 +137,24 @@ class Part:
 
 
 def parts_of(
-    units: Sequence[Unit], sums: Mapping[str, StoredLayer], shortcuts: bool = True
+    units: Sequence[Unit],
+    sums: Mapping[str, StoredLayer],
+    *,
+    shortcuts: bool = True,
+    dense: bool = True,
 ) -> tuple[Part, ...]:
     """Return the parts in the order of the file.
 
     ``sums``: norms of the sums in gates, by module. ``shortcuts``: whether convolutions that are
-    named as a shortcut, and fit, are one.
+    named as a shortcut, and fit, are one. ``dense``: whether layers whose inputs grow by what the
+    one before answers are a block.
     """
     left = list(units)
     gates = [(name, replace(gate, norm=sums.get(name))) for name, gate in gates_of(left)]
     found = [Part(units=(), name=name, gate=gate) for name, gate in gates]
     found += [Part(units=own, name=name) for name, own in recurrent_of(left)]
-    found += [Part(units=own, name=name, dense=True) for name, own in dense_of(left)]
+    blocks = dense_of(left) if dense else []
+    found += [Part(units=own, name=name, dense=True) for name, own in blocks]
     found += _residuals(left) if shortcuts else []
     found += _runs(left)
     found.sort(key=lambda part: part.place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from napari_segnet.containers import Weights
@@ -26,7 +26,7 @@ from napari_segnet.programs.structure._sorted import is_sorted, resorted
 from napari_segnet.programs.structure._space import Networks, Reading, layout_word
 from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
 from napari_segnet.programs.structure._stacked import topologies
-from napari_segnet.programs.structure._units import units_of
+from napari_segnet.programs.structure._units import Unit, units_of
 
 __all__ = ["common_dtype", "read_structure"]
 
@@ -99,7 +99,7 @@ def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> 
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")
-    parts = squeezed(with_listed_shortcuts(parts_of(units, sums)), squeezes)
+    parts = squeezed(with_listed_shortcuts(_parts(units, sums)), squeezes)
     if parts is None:
         named = [f"{one.layer.name}.weight {one.layer.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
@@ -117,6 +117,12 @@ def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> 
             f"begun: {_listed(shown)}",
         )
     return space
+
+
+def _parts(units: Sequence[Unit], sums: Mapping[str, StoredLayer]) -> tuple[Part, ...]:
+    """Return the parts; the inputs in a row of a nested U-Net grow as those in a dense block do."""
+    plain = parts_of(units, sums, dense=False)
+    return plain if nested(plain) else parts_of(units, sums)
 
 
 def _first_space(

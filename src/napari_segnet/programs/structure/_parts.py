@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from napari_segnet.programs.structure._alike import in_chains, repeated
 from napari_segnet.programs.structure._attention import Squeeze
 from napari_segnet.programs.structure._dense import dense_of, keeps_all
 from napari_segnet.programs.structure._gates import Gate, gates_of
@@ -285,8 +286,8 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
-    repeated, chained = _repeated(left), _chained(left)
-    growing = _growing(left, repeated)
+    same, chained = repeated(left), in_chains(left)
+    growing = _growing(left, same)
     blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
     classes = Counter(
         name.rpartition(".")[2] for name, count in blocks.items() if 1 < count <= MOST_IN_BLOCK
@@ -298,7 +299,7 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
             unit,
             loose,
             growing,
-            3 if unit.layer.parent in chained else 2 if unit.layer.parent in repeated else hidden,
+            3 if unit.layer.parent in chained else 2 if unit.layer.parent in same else hidden,
             blocks,
             classes,
         ):
@@ -341,54 +342,18 @@ def _hidden(left: Sequence[Unit]) -> int:
     )
 
 
-def _repeated(left: Sequence[Unit]) -> set[str]:
-    """Return modules whose convolutions have the same numbers as those of others.
-
-    Such modules are blocks: what lies between their layers without tensors is no pooling, but
-    an activation with a dropout.
-    """
-    found: dict[str, list[int]] = {}
-    for unit in left:
-        if unit.layer.number is not None:
-            found.setdefault(unit.layer.parent, []).append(unit.layer.number)
-    alike = Counter(tuple(own) for own in found.values())
-    listed = Counter((pattern(name), tuple(own)) for name, own in found.items())
-    return {
-        name
-        for name, own in found.items()
-        if len(own) > 1 and (alike[tuple(own)] > 2 or listed[pattern(name), tuple(own)] > 1)
-    }
-
-
-def _chained(left: Sequence[Unit]) -> set[str]:
-    """Return modules of one width with the same numbers as others before or behind them.
-
-    Between their two convolutions a norm without weights, an activation and a padding may stand.
-    """
-    found: dict[str, list[Unit]] = {}
-    for unit in left:
-        found.setdefault(unit.layer.parent, []).append(unit)
-    kinds: dict[tuple[object, ...], list[str]] = {}
-    for name, own in found.items():
-        widths = {count for unit in own for count in (unit.inputs(False), unit.outputs(False))}
-        kind = (pattern(name), *(unit.layer.number for unit in own), *widths)
-        if len(own) == PAIR and len(widths) == 1 and None not in kind:
-            kinds.setdefault(kind, []).append(name)
-    return {name for own in kinds.values() if len(own) >= LEAST_OF_A_CLASS for name in own}
-
-
 def _grows(unit: Unit) -> bool:
     return unit.outputs(False) > unit.inputs(False) and not unit.ways[0]
 
 
-def _growing(left: Sequence[Unit], repeated: Container[str]) -> set[str]:
+def _growing(left: Sequence[Unit], blocks: Container[str]) -> set[str]:
     """Return modules in which channels grow twice or more: whole encoders, and no blocks.
 
-    ``repeated``: modules that are blocks by their numbers; of two convolutions, they are none.
+    ``blocks``: modules that are blocks by their numbers; of two convolutions, they are none.
     """
     counts = Counter(unit.layer.parent for unit in left if _grows(unit) and unit.layer.parent)
     all_of = Counter(unit.layer.parent for unit in left)
-    pairs = {name for name in counts if all_of[name] == PAIR and name in repeated}
+    pairs = {name for name in counts if all_of[name] == PAIR and name in blocks}
     return {name for name, count in counts.items() if count > 1 and name not in pairs}
 
 

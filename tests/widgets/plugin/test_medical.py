@@ -227,6 +227,27 @@ def test_the_measure_dock_exports_on_the_grid_of_the_image(
     plain = nibabel.load(tmp_path / "plain.labels.nii.gz")
     assert plain.header.get_zooms() == pytest.approx(back.header.get_zooms(), rel=1e-5)
     assert np.array_equal(np.asarray(plain.dataobj).T, pixels)
+    export("visit 2.1")
+    assert (tmp_path / "visit 2.1.labels.nii.gz").exists()
+
+
+def test_a_file_that_the_dialog_did_not_ask_of_is_not_replaced(
+    viewer, tmp_path, qtbot, monkeypatch
+):
+    viewer.add_labels(np.ones((8, 8), np.int32), name="mine")
+    dock = MeasureDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Measure")
+    dock.format.setCurrentIndex(dock.format.findText("Labels as NIfTI"))
+    there = tmp_path / "mine.nii.gz"
+    there.write_bytes(b"precious")
+    chosen = str(tmp_path / "mine.nii")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (chosen, ""))
+    qtbot.mouseClick(dock.export, Qt.MouseButton.LeftButton)
+    assert not dock._writer.busy
+    assert dock.message.text.text() == (
+        f"{there} exists already. Choose its whole name to replace it."
+    )
+    assert there.read_bytes() == b"precious"
 
 
 def test_a_folder_that_is_no_image_is_a_sentence(tmp_path):

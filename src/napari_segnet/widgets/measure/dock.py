@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -279,7 +280,16 @@ class MeasureDock(Dock):
             self, "Save the measurements", f"{_file_stem(self._shown[1].name)}.csv", "CSV (*.csv)"
         )
         if name:
-            self.save_csv(Path(name if "." in Path(name).name else f"{name}.csv"))
+            self._write_anew(Path(name), _with_ending(name, ".csv"), self.save_csv)
+
+    def _write_anew(self, chosen: Path, path: Path, write: Callable[[Path], None]) -> None:
+        """Write a file, but replace none of which the dialog has not asked."""
+        if path != chosen and path.exists():
+            self.message.fail(
+                OutputError(f"{path} exists already. Choose its whole name to replace it.")
+            )
+            return
+        write(path)
 
     def _browse_export(self) -> None:
         layer, writer = self.labels.currentData(), self.format.currentData()
@@ -291,9 +301,7 @@ class MeasureDock(Dock):
             self, f"Export: {_title(writer)}", proposed, f"{_title(writer)} (*{last})"
         )
         if name:
-            named = "." in Path(name).name
-            packed = named and last == ".gz" and not name.endswith(last)
-            self.export_to(Path(f"{name}{last if packed else '' if named else writer.ending}"))
+            self._write_anew(Path(name), _with_ending(name, writer.ending), self.export_to)
 
 
 def _title(writer: Writer) -> str:
@@ -303,6 +311,19 @@ def _title(writer: Writer) -> str:
     return {".labels.tif": "Labels as TIFF", ".labels.nii.gz": "Labels as NIfTI"}.get(
         writer.ending, ""
     )
+
+
+def _with_ending(name: str, ending: str) -> Path:
+    """Return a typed name with the ending of its kind, as far as it has none.
+
+    What is packed has two: ``mine.nii`` lacks one of them, ``visit 2.1`` both.
+    """
+    *_, inner, last = ending.split(".")
+    if last != "gz":
+        return Path(name if "." in Path(name).name else f"{name}{ending}")
+    if name.endswith(f".{last}"):
+        return Path(name)
+    return Path(f"{name}.{last}" if name.endswith(f".{inner}") else f"{name}{ending}")
 
 
 def _file_stem(name: str) -> str:

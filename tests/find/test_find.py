@@ -222,6 +222,10 @@ def test_a_network_without_statistics_says_so(tmp_path):
         taken = Image(data=scan + np.int16(lowest), axes="yx", grid=grid)
         ways = [one.way.normalize for one in run(settle(plain, taken, FIND)).found.ranked]
         assert ("window:-200,300" in ways) == offered
+    gap = np.stack([scan - 1024.0, np.full(scan.shape, np.nan)]).astype(np.float32)
+    taken = Image(data=gap, axes="zyx", grid=plain_grid("zyx", gap.shape, {}))
+    ways = [one.way.normalize for one in run(settle(plain, taken, FIND)).found.ranked]
+    assert "window:-200,300" not in ways  # the plane in the middle holds no numbers
     assert "Neither the file nor code" in found.says
     told = replace(plain, card={"suggested": SUGGESTED})
     said = run(settle(told, shown, FIND)).found

@@ -145,7 +145,7 @@ def _has_hounsfield(image: Image) -> bool:
     if image.grid is None or image.dtype.kind not in "if":
         return False
     middle = image.read(t=0, z=image.sizes["z"] // 2)
-    return bool(np.nanmin(middle) <= AIR_HU)
+    return bool((middle <= AIR_HU).any())
 
 
 def _orders(checkpoint: Checkpoint, image: Image, said: tuple[Suggestion, ...]) -> tuple[str, ...]:

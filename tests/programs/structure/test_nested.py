@@ -60,22 +60,21 @@ class Rows(nn.Module):
     def __init__(self, listed: bool) -> None:
         super().__init__()
         wide = (4, 8, 16, 32)
-        self.nodes = nn.ModuleDict() if not listed else nn.ModuleList(nn.ModuleList() for _ in wide)
+        named, rows = nn.ModuleDict(), [nn.ModuleList() for _ in wide]
+        self.at: dict[tuple[int, int], nn.Module] = {}
         for row, width in enumerate(wide):
             for column in range(4 - row):
                 inputs = column * width + wide[row + 1] if column else (3, *wide)[row]
-                node = nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()
-                if isinstance(self.nodes, nn.ModuleDict):
-                    self.nodes[f"{row}_{column}"] = nn.Sequential(*node)
-                else:
-                    self.nodes[row].append(nn.Sequential(*node))
+                layer = nn.Conv2d(inputs, width, 3, padding=1)
+                node = nn.Sequential(layer, nn.BatchNorm2d(width), nn.ReLU())
+                self.at[row, column] = node
+                named[f"{row}_{column}"] = node
+                rows[row].append(node)
+        self.nodes = nn.ModuleList(rows) if listed else named
         self.out = nn.Conv2d(4, 2, 1)
 
     def node(self, row: int, column: int, x: torch.Tensor) -> torch.Tensor:
-        named = isinstance(self.nodes, nn.ModuleDict)
-        answer: torch.Tensor = (
-            self.nodes[f"{row}_{column}"] if named else self.nodes[row][column]
-        )(x)
+        answer: torch.Tensor = self.at[row, column](x)
         return answer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,11 @@
 
     python scripts/finetune_nuclei.py DATA [--network NAME|FILE] [--out FILE] [--minutes M]
                                       [--dark KIND ...] [--dark-share X] [--mix-colours]
-                                      [--touching X] [--dark-light X] [--resume]
+                                      [--touching X] [--dark-light X] [--hold-out N] [--resume]
 
 ``nuclei`` as it is built in was made with ``--minutes 62 --batch-size 8 --dark brightfield
---dark-share 0.06`` (7,581 steps) from the network of ``train_nuclei.py``, ``nuclei-dark`` with
-``--minutes 60 --batch-size 8 --dark-share 0.9`` from ``nuclei``.
+--dark-share 0.06`` (7,581 steps) from the network of ``train_nuclei.py``. CONTRIBUTING.md has the
+commands of ``nuclei-dark``: it was trained twice, and is the mean of both networks.
 
 DATA is the folder of ``train_nuclei.py``. Beside the fluorescence images of the ``train`` split,
 the network is shown the histology and bright-field images of that split, inverted (``--dark``
@@ -160,8 +160,8 @@ class Source:
                 raise ValueError("A training image cannot be read.")
             self._crops.append(crops)
             for index, i in enumerate(of_size):
-                series, diameter, light = looks[i]
-                key = (series, round(2 * np.log2(diameter)), round(np.log2(light + 1) / 2))
+                series, diameter, ground = looks[i]
+                key = (series, round(2 * np.log2(diameter)), round(np.log2(ground + 1) / 2))
                 groups[key].append((int(large), index))
         self.groups = [groups[key] for key in sorted(groups)]
         share = np.sqrt([len(members) for members in self.groups])
@@ -174,7 +174,7 @@ class Source:
         crop = self._crops[large].draw(rng, sample=index)
         pixels = mixed(crop.pixels, rng) if self._mix else crop.pixels
         weight = 1 + self._touching * nearly_touching(crop.labels)
-        if rng.random() < self._light:
+        if self._light >= 1 or rng.random() < self._light:
             pixels = other_light(pixels, rng)
         return dataclasses.replace(crop, pixels=pixels, trusted=crop.trusted * weight)
 

@@ -211,7 +211,7 @@ def test_what_the_system_refuses_is_said_in_its_words(odd, capsys):
     assert odd(fails(OSError(28, "No space left on device", "/out/x"))) == 2
     assert "No space left on device (/out/x). Check the disk." in capsys.readouterr().err
     assert odd(fails(PermissionError(13, "Permission denied", "locked"))) == 2
-    assert "Permission denied (locked). Ask its owner for the right." in capsys.readouterr().err
+    assert "Permission denied (locked). Ask its owner for permission." in capsys.readouterr().err
     assert in_words(OSError("odd")).startswith("Something happened")
 
 

@@ -17,6 +17,7 @@ from napari_segnet.engines.torch import load
 from napari_segnet.errors import OutputError
 from napari_segnet.folders import data_folder
 from napari_segnet.image import Image
+from napari_segnet.programs import UNASKED
 from napari_segnet.progress import run
 from napari_segnet.proof import fact_in_words, prove, recognise
 from napari_segnet.proof._words import in_words
@@ -75,6 +76,15 @@ def test_the_notes_say_what_is_assumed(resizing):
     assert found.checkpoint.notes[-1] == found.says
     assert found.says.startswith("Assumed of the network: ")
     assert "skip connection joined last" in found.says
+
+
+def test_a_network_whose_statistics_were_not_asked_says_so(resizing):
+    network = identify(resizing)
+    assert UNASKED in network.notes
+    found = run(recognise(resizing))
+    assert all(UNASKED not in one.checkpoint.notes for one in found.candidates)
+    # Where all is told, or chosen and kept, nothing is left to be asked.
+    assert UNASKED not in identify(resizing, found.candidates[1].choices).notes
 
 
 def test_statistics_are_asked_on_the_users_image(tmp_path):

@@ -251,6 +251,14 @@ DEVICE_FAULTS = (
 https://docs.pytorch.org/docs/stable/generated/torch.AcceleratorError.html"""
 
 
+def system_in_words(error: OSError) -> str:
+    """Return what the system says of a failure and what to do, without a full stop at its end."""
+    where = f" ({error.filename})" if error.filename else ""
+    denied = isinstance(error, PermissionError)
+    do = "Ask its owner for permission" if denied else "Check the disk"
+    return f"The system says: {error.strerror}{where}. {do}"
+
+
 def is_of_the_device(error: BaseException) -> bool:
     """Tell if an error says that the graphics processor failed: every later computation would."""
     text = str(error).lower()

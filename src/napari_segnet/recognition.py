@@ -21,7 +21,7 @@ from napari_segnet.errors import (
 from napari_segnet.families import FAMILIES, ConfiguredFamily, Family, GraphFamily, MapFamily
 from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
-from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE
+from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE, unasked
 from napari_segnet.programs import title_of as program_title
 from napari_segnet.programs.source import SourceRefusal, described, refused, same_network
 from napari_segnet.programs.structure import Networks, ends_as_named, read_structure
@@ -150,7 +150,7 @@ def _one(
     if package is not None:
         found = package.added_to(found)
     found = beside.added_to(found) if beside else found
-    return replace(found, notes=(*found.notes, *averaging_notes(found.card)))
+    return replace(found, notes=(*found.notes, *unasked(found), *averaging_notes(found.card)))
 
 
 def _recognised(path: Path, overrides: Mapping[str, Any], beside: Mapping[str, Any]) -> Checkpoint:

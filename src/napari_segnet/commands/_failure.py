@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 
-from napari_segnet.errors import SegnetError, is_of_the_device
+from napari_segnet.errors import SegnetError, is_of_the_device, system_in_words
 
 __all__ = ["TRACEBACK", "added", "in_words"]
 
@@ -27,13 +27,7 @@ def in_words(error: Exception) -> str:
             f"image.{_trace(error)}"
         )
     if isinstance(error, OSError) and error.strerror:
-        where = f" ({error.filename})" if error.filename else ""
-        do = (
-            "Ask its owner for the right"
-            if isinstance(error, PermissionError)
-            else "Check the disk"
-        )
-        return f"The system says: {error.strerror}{where}. {do}.{_trace(error)}"
+        return f"{system_in_words(error)}.{_trace(error)}"
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
     if is_of_the_device(error):

@@ -122,7 +122,7 @@ class Train:
 
         # Pictures of the package, no sample: a training that goes on begins with the same network.
         found = proven(network).checkpoint
-        for note in found.notes[len(network.notes) :]:
+        for note in [note for note in found.notes if note not in network.notes]:
             print(f"Note: {note}", file=sys.stderr)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)

@@ -15,6 +15,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.errors import OutputError
 from napari_segnet.families.kit.write import ENDINGS
+from napari_segnet.programs._bare import UNASKED, assumed_facts, is_bare, unasked
 from napari_segnet.programs.exported import Exported
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.library import Library
@@ -32,10 +33,14 @@ __all__ = [
     "PROGRAMS",
     "SOURCE",
     "STRUCTURE",
+    "UNASKED",
     "Program",
     "WritingProgram",
+    "assumed_facts",
     "endings_of",
+    "is_bare",
     "title_of",
+    "unasked",
     "writer_of",
 ]
 

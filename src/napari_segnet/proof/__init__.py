@@ -18,7 +18,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.families import GraphFamily
 from napari_segnet.image import Image
 from napari_segnet.judge import judge, leaves_open
-from napari_segnet.programs import STRUCTURE
+from napari_segnet.programs import assumed_facts, is_bare
 from napari_segnet.progress import Progress, job
 from napari_segnet.proof._bare import MOST_SHOWN, has_statistics, of_space
 from napari_segnet.proof._judged import of_judgement
@@ -131,20 +131,11 @@ def prove(
 def is_open(checkpoint: Checkpoint) -> bool:
     """Tell if a file leaves open what its statistics, or its user, may decide."""
     if is_bare(checkpoint):
-        facts = [n for n in checkpoint.hparams if n in checkpoint.known and n != "graph"]
-        return any(checkpoint.known[name].source == "assumed" for name in facts)
+        return bool(assumed_facts(checkpoint))
     family = family_of(checkpoint)
     if not isinstance(family, GraphFamily) or not leaves_open(checkpoint):
         return False
     return has_statistics(family.graph(checkpoint))
-
-
-def is_bare(checkpoint: Checkpoint) -> bool:
-    """Tell if a network was found from its tensors alone, or from the order of its layers."""
-    if checkpoint.program == STRUCTURE.name:
-        return True
-    bare = checkpoint.program == "keras" and "graph" in checkpoint.hparams
-    return bare and checkpoint.known["graph"].source == "assumed"
 
 
 def _key(checkpoint: Checkpoint, image: Image | None) -> tuple[Any, ...] | None:

@@ -12,7 +12,7 @@ from napari_segnet.containers import open_tree
 from napari_segnet.evidence import Decision, decide, load_tensors
 from napari_segnet.graph import BatchNorm, Graph, sizes
 from napari_segnet.image import Image
-from napari_segnet.programs import STRUCTURE
+from napari_segnet.programs import STRUCTURE, UNASKED
 from napari_segnet.programs.keras import space_of as space_of_order
 from napari_segnet.programs.structure import (
     Candidate,
@@ -87,7 +87,7 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
     shown = _undecided(decision)
     # Some notes are of the network that was likeliest before, others of the file.
     before = describe(first[0], decision).notes
-    of_file = tuple(note for note in checkpoint.notes if note not in before)
+    of_file = tuple(note for note in checkpoint.notes if note not in (*before, UNASKED))
     found = (describe(one, decision) for one in shown)
     said = notes_of(checkpoint, decision, settled.layouts)
     made = [replace(one, notes=(*of_file, *one.notes, *said)) for one in found]

@@ -118,7 +118,17 @@ def test_results_of_other_images_are_no_truth(dock, qtbot):
     qtbot.keyClick(dock.truth, Qt.Key.Key_Down)
     assert dock.truth.currentText() == "old 1"
     compare(dock, qtbot)
-    assert dock.message.text.text().startswith("“old 2” and “old 1” belong to different images")
+    said = dock.message.text.text()
+    assert said.startswith("“old 2” and “old 1” belong to different image layers.")
+
+
+def test_results_of_channels_of_one_file_judge_each_other(dock):
+    for name, file in (("a", "cells.tif"), ("b", "cells.tif"), ("c", "others.tif")):
+        record = {"key": name, "image_id": name, "origin": {"image": {"source": file}}}
+        dock.viewer.add_labels(FOUND, name=name, metadata={"segnet": record})
+    assert (dock.labels.currentText(), dock.truth.currentText()) == ("c", "")
+    dock.labels.setCurrentText("b")
+    assert dock.truth.currentText() == "a"
 
 
 def test_what_the_user_has_chosen_stays(dock, qtbot):

@@ -65,6 +65,31 @@ def test_a_pixel_size_that_napari_leaves_out_is_offered(viewer, qtbot, tmp_path)
     assert tuple(other.scale) == (1, 1, 1, 1)
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_shapes_keep_their_place_on_the_only_image(viewer, qtbot, tmp_path, alone):
+    tifffile.imwrite(
+        tmp_path / "sized.tif",
+        np.zeros((3, 20, 30), np.uint16),
+        imagej=True,
+        resolution=(4, 4),
+        metadata={"axes": "TYX", "unit": "um"},
+    )
+    box = ImageBox(viewer)
+    viewer.window.add_dock_widget(box, name="Image")
+    (shown,) = viewer.open(tmp_path / "sized.tif", plugin="napari")
+    if not alone:
+        viewer.add_image(np.zeros((3, 20, 30)))
+    corners = np.array([[2, 4], [2, 12], [10, 12], [10, 4]])
+    region = viewer.add_shapes([corners], shape_type="rectangle")
+    cells = viewer.add_points([[1, 8, 12]], scale=(1, 2, 2))
+    box.list_layers()
+    assert box.choose(shown)
+    qtbot.mouseClick(box.file_note.as_sized, Qt.MouseButton.LeftButton)
+    assert tuple(shown.scale) == pytest.approx((1, 0.25, 0.25))
+    np.testing.assert_allclose(region.data_to_world((10, 12)), (2.5, 3) if alone else (10, 12))
+    assert tuple(cells.scale) == (1, 2, 2)  # somebody has given it a size
+
+
 def test_the_channel_in_view_is_proposed(viewer):
     box = ImageBox(viewer)
     viewer.window.add_dock_widget(box, name="Image")

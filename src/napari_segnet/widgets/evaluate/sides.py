@@ -85,8 +85,9 @@ class Chosen:
         if not of_two_images(self.labels, self.truth):
             return ""
         return (
-            f"“{self.labels.name}” and “{self.truth.name}” belong to different images, so the "
-            "figures may mean nothing. Choose the truth of the same image."
+            f"“{self.labels.name}” and “{self.truth.name}” belong to different image layers. "
+            "Unless these are channels of one image, the figures mean nothing: choose the truth of "
+            "the same image."
         )
 
     def pixels(self) -> tuple[Any, Any]:

@@ -107,8 +107,14 @@ def belongs_to(labels: napari.layers.Labels, image: napari.layers.Image) -> bool
 
 
 def of_two_images(one: napari.layers.Layer, other: napari.layers.Layer) -> bool:
-    """Tell if two layers are recorded to belong to different images."""
+    """Tell if two layers are recorded to belong to different images.
+
+    Layers that were made of one file do not: they may be of its channels.
+    """
     mine, its = record_of(one), record_of(other)
+    files = [(record.origin or {}).get("image", {}).get("source") for record in (mine, its)]
+    if files[0] and files[0] == files[1]:
+        return False
     if mine.image_digest and its.image_digest:
         return mine.image_digest != its.image_digest
     return bool(mine.image_id and its.image_id) and mine.image_id != its.image_id

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segnet.errors import Remedy, SegnetError, is_of_the_device
+from napari_segnet.errors import Remedy, SegnetError, is_of_the_device, system_in_words
 from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 
 __all__ = ["REPLACE_ROW", "MessageBar", "in_words"]
@@ -140,13 +140,7 @@ def in_words(error: BaseException) -> str:
             "(visible region, current plane) instead of the whole layer."
         )
     if isinstance(error, OSError) and error.strerror:
-        where = f" ({error.filename})" if error.filename else ""
-        do = (
-            "Ask its owner for the right"
-            if isinstance(error, PermissionError)
-            else "Check the disk"
-        )
-        return f"The system says: {error.strerror}{where}. {do}, then try again."
+        return f"{system_in_words(error)}, then try again."
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
     if is_of_the_device(error):

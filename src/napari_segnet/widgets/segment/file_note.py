@@ -57,7 +57,8 @@ class FileNote(QWidget):
         self.as_sized = named_button(
             "Use the pixel size of the file",
             "segnet_use_pixel_size",
-            "Give the layer, and labels that belong to it, the size of pixels in µm",
+            "Give the layer the size of pixels in µm, and its labels; where it is the only image, "
+            "also shapes and points",
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

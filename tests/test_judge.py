@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from support.calibrated import drawn, pictures
 from support.forks import MilesialFork
 from support.networks import Mateuszbuda
+from support.tutorials import Taught
+from tests.support.library_networks import LIBRARIES
 
+from napari_segnet.engines.torch import load
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import Decision, Fit, Variants, Verdict
 from napari_segnet.evidence._decide import _too_small
 from napari_segnet.evidence._residual import Residual
 from napari_segnet.evidence._search import Judged
 from napari_segnet.judge import HINTS, _sentence, judge
+from napari_segnet.programs import UNASKED_COPY
 from napari_segnet.progress import run
 from napari_segnet.proof._judged import of_judgement
 from napari_segnet.recognition import identify
@@ -103,6 +108,9 @@ def test_the_published_network_is_proven(tmp_path):
     assert found.says.startswith("Decided, as assumed: ") and "join" in found.says
     assert found.checkpoint.known["join"].source == "decided"
     assert found.checkpoint.hparams == checkpoint.hparams
+    assert found.checkpoint.known["graph"].source == "assumed"  # not all steps leave a trace
+    assert "norms all get what the file's statistics say" in found.checkpoint.known["graph"].why
+    assert not found.remarkable
     assert same_answers(found.checkpoint, module) < 1e-5
 
 
@@ -136,25 +144,59 @@ def test_a_fork_is_named_and_the_better_network_offered(tmp_path, change, forks,
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(
-    "change, forks, source",
-    [
-        (activated, {"up_activation": "relu"}, "decided"),
-        (residual, {"residual": "add"}, "assumed"),  # a sum that is taken elsewhere is like it
-    ],
+    "change, forks",
+    [(activated, {"up_activation": "relu"}), (residual, {"residual": "add"})],
     ids=["up activation", "residual"],
 )
-def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks, source):
+def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks):
     module = fork(change)
     checkpoint = opened(tmp_path, module)
     found = run(judge(checkpoint))
     assert found.forks == forks
     assert found.checkpoint.family == "graph"
-    assert found.checkpoint.known["graph"].source == source
+    for name in ("graph", "halo_px", "exact", "size"):  # another step may leave no trace
+        assert found.checkpoint.known[name].source == "assumed"
     assert found.checkpoint.prepare == checkpoint.prepare
     for name in ("pooling", "padding_mode", "norm_eps"):  # still not in the file
         assert found.checkpoint.known[name].source in ("assumed", "decided")
         assert found.checkpoint.hparams[name] == checkpoint.hparams[name]
     assert same_answers(found.checkpoint, module) < 1e-4
+
+
+def test_where_no_network_fits_the_layers_are_named(tmp_path):
+    module = fork()
+    norm = module.up1.conv.double_conv[1]
+    norm.running_var.mul_(9)  # as if something else came to this layer alone
+    found = run(judge(opened(tmp_path, module)))
+    assert found.forks == {} and found.remarkable
+    assert "fits the statistics of the file" in found.says
+    assert "most at up1.conv.double_conv.1)" in found.says and "its code" in found.says
+    fact = found.checkpoint.known["graph"]
+    assert fact.source == "assumed"
+    assert fact.why.endswith("do not fit the published network at up1.conv.double_conv.1")
+
+
+def test_a_fork_of_a_library_runs_as_it_is_named(tmp_path, monkeypatch):
+    make, shape = LIBRARIES["nested-unet"]
+    monkeypatch.setattr(torch.nn.functional, "relu", lambda x, inplace=False: F.silu(x))
+    module, x = trained(Taught(make), shape[1]), torch.rand(shape)
+    with torch.no_grad():
+        want = module(x)
+    monkeypatch.undo()
+    checkpoint = opened(tmp_path, module)
+    facts = checkpoint.known
+    assert {facts[n].source for n in ("graph", "halo_px", "exact", "size")} == {"assumed"}
+    assert UNASKED_COPY in checkpoint.notes
+    found = run(judge(checkpoint))
+    assert found.forks == {"activation": "silu"}
+    assert found.checkpoint.hparams["nonlinearity"] == "silu"
+    assert found.checkpoint.program == "library"
+    with torch.no_grad():
+        ours = load(found.checkpoint, "cpu").module(x)
+    assert torch.allclose(ours, want, atol=1e-4 * float(want.std()) + 1e-5)
+    own, published = of_judgement(checkpoint, found).candidates
+    assert own.choices == {"nonlinearity": "silu"} and "graph" not in published.choices
+    assert UNASKED_COPY not in own.checkpoint.notes
 
 
 def test_what_fits_better_and_is_not_proven_is_hinted_at(tmp_path):

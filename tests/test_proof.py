@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from napari_segnet.engines.torch import load
 from napari_segnet.errors import OutputError
 from napari_segnet.folders import data_folder
 from napari_segnet.image import Image
-from napari_segnet.programs import UNASKED
+from napari_segnet.programs import UNASKED, UNASKED_COPY
 from napari_segnet.progress import run
 from napari_segnet.proof import fact_in_words, prove, recognise
 from napari_segnet.proof._words import in_words
@@ -136,7 +137,8 @@ def test_a_known_network_without_statistics_is_left_as_it_is(tmp_path):
     path = save_as(Milesial(width=4, depth=1), tmp_path / "n.safetensors", "safetensors")
     told = {n: identify(path).hparams[n] for n in ("nonlinearity", "pooling", "join", "norm_eps")}
     checkpoint = identify(path, {**told, "padding_mode": "zeros", "dilation": 1})
-    assert run(prove(checkpoint)).checkpoint == checkpoint
+    assert UNASKED_COPY in checkpoint.notes
+    assert run(prove(checkpoint)).checkpoint == replace(checkpoint, notes=())
 
 
 # ---- What is chosen is kept ----
@@ -154,7 +156,6 @@ def test_a_choice_is_kept_beside_the_file(resizing):
 
 
 def test_what_a_training_wrote_beside_it_stays(resizing):
-    from dataclasses import replace
 
     from napari_segnet.sidecar import write_sidecar
 

@@ -35,6 +35,8 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
     }
     if checkpoint.program:
         card["program"] = checkpoint.program
+    if "graph" in checkpoint.known and "graph" not in checkpoint.hparams:
+        card["graph"] = DRAWN
     own = {name: _short(value) for name, value in form["hparams"].items() if name not in card}
     facts = {
         name: {"value": value, **_known(checkpoint, name)}
@@ -46,6 +48,8 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
     return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
 
 
+DRAWN = "as published"
+"""The graph of a network that its family draws from its hyper-parameters."""
 AVERAGES = {"mirror": ("on mirrored images", 4.0), "multiscale": ("at half the size", 1.25)}
 """Setting -> how else the network runs, and how many times the time that takes."""
 

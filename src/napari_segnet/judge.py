@@ -7,7 +7,6 @@ normalisation, the file remembers what came to it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,8 +15,9 @@ from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.evidence import Decision, Variants, Verdict, decide, known, load_tensors
 from napari_segnet.families import GraphFamily
 from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import Graph
+from napari_segnet.graph import Graph, graph_to_json
 from napari_segnet.image import Image
+from napari_segnet.programs import is_published
 from napari_segnet.progress import Progress, job
 from napari_segnet.recognition import family_of, with_halo
 
@@ -64,6 +64,8 @@ any wrong value led by in the networks of ``evidence._margins``. Only activation
 more: of 96 networks six by 0.4."""
 HINT = 0.4
 """Of other choices."""
+MOST_NAMED = 3
+"""Layers whose names are said."""
 MOST_OFFERED = 2
 """Networks that are offered beside the published one."""
 UNKNOWN = ("up_activation", "residual")
@@ -138,12 +140,13 @@ def judge(
         return Judgement(checkpoint=checkpoint, says="Its layers are all named in the file.")
     graph = family.graph(checkpoint)
     space = Variants(graph, _open(checkpoint))
-    if not any(len(values) > 1 for values in space.open.values()):
+    is_open = any(len(values) > 1 for values in space.open.values())
+    if not is_open and not is_published(checkpoint):
         return Judgement(
             checkpoint=checkpoint, says="No fact is assumed that statistics could decide."
         )
     decision = yield from decide(space, load_tensors(checkpoint, graph), image)
-    if not decision.verdicts:
+    if decision.fit is None:
         says = "The file has no statistics of its layers' inputs, so no assumption is decided."
         return Judgement(checkpoint=checkpoint, says=says)
     return _judged(family, checkpoint, space, decision)
@@ -165,7 +168,7 @@ def _open(checkpoint: Checkpoint) -> tuple[str, ...]:
         if name in left or (choice == "padding" and "padding" in left)
     ]
     # A network that stands in the file layer by layer has nothing of the kind left open.
-    return (*found, *UNKNOWN) if found else ()
+    return (*found, *UNKNOWN) if found or is_published(checkpoint) else ()
 
 
 def _judged(
@@ -188,29 +191,47 @@ def _judged(
             facts[name] = known(verdict, before.why, decision.shown)
         elif choice in forks:
             facts[name] = known(verdict, "", decision.shown)
-    if better.family == checkpoint.family:
-        better = replace(better, known={**better.known, **facts})
-    else:
-        words = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in forks.items())
-        proven = all(name in verdicts and verdicts[name].decided for name in forks)
-        said = Known(
-            source="decided" if proven else "assumed",
-            why=f"the published network with {words}, by its statistics",
-        )
-        better = replace(better, known={**better.known, **facts, "graph": said})
+    if better.family != checkpoint.family or is_published(checkpoint):
+        facts["graph"] = Known(source="assumed", why=_of_graph(forks, decision))
+    better = with_halo(family_of(better), replace(better, known={**better.known, **facts}))
     return Judgement(
         checkpoint=better,
         forks=forks,
         verdicts=verdicts,
         says=_sentence(forks, verdicts, decision),
         remarkable=bool(forks)
-        or decision.is_uncertain
+        or bool(_misfit(decision))
         or any(_hints(name, verdict) for name, verdict in verdicts.items()),
         inputs=decision.inputs,
         # A fork that is stored as its graph has no words for more.
         offered=()
         if decision.is_uncertain or better.family != checkpoint.family
         else tuple(_offered(family, better, space, decision)),
+    )
+
+
+def _of_graph(forks: Mapping[str, str], decision: Decision) -> str:
+    """Say what the statistics tell of the whole way through a network, which they never prove."""
+    words = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in forks.items())
+    network = f"the published network with {words}" if forks else "the published network"
+    if decision.is_uncertain or decision.odd:
+        at = f" at {', '.join(decision.odd[:MOST_NAMED])}" if decision.odd else ""
+        return f"the BatchNorm statistics do not fit {network}{at}"
+    return (
+        f"{network}, whose norms all get what the file's statistics say on {decision.shown}; a "
+        "step behind the last norm, or one that changes little, leaves no trace in them"
+    )
+
+
+def _misfit(decision: Decision) -> str:
+    """Say that nothing fits, at which layers, and what to do; empty where something fits."""
+    if decision.fit is None or not (decision.is_uncertain or decision.odd):
+        return ""
+    at = f", most at {', '.join(decision.odd[:MOST_NAMED])}" if decision.odd else ""
+    return (
+        "None of the networks that were tried fits the statistics of the file (they differ by "
+        f"{decision.fit.typical:.2g} on {decision.shown}{at}): ask whoever trained it for its "
+        "code, and keep that beside the file."
     )
 
 
@@ -242,11 +263,14 @@ def _changed(
     """Return the same file as another network: in the family's words, or as a graph."""
     # Without paddings an image of another size is taken, which the graph tells.
     padded = "padding" in forks and not checkpoint.hparams.get("padding", True)
-    if all(choice in WORDS for choice in forks) and not padded:
+    told = all(WORDS.get(choice, ("",))[0] in checkpoint.hparams for choice in forks)
+    if told and not padded:
         said = {WORDS[choice][0]: WORDS[choice][1][value] for choice, value in forks.items()}
         hparams = {**checkpoint.hparams, **said}
         if "bilinear" in hparams and "upsampling" in said:
             hparams["bilinear"] = said["upsampling"] != "nearest"
+        if "graph" in hparams:
+            hparams["graph"] = graph_to_json(graph)
         better = replace(checkpoint, hparams=hparams)
         return with_halo(family, better)
     # What is assumed of the family's network is assumed of its fork as well.
@@ -254,7 +278,7 @@ def _changed(
     kept = [
         name
         for name, fact in checkpoint.known.items()
-        if fact.source != "read" and name in checkpoint.hparams and name not in changed
+        if fact.source != "read" and name in checkpoint.hparams and name not in (*changed, "graph")
     ]
     better = describe_graph(
         path=checkpoint.path,
@@ -281,12 +305,9 @@ def _changed(
 
 
 def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decision: Decision) -> str:
+    misfit = _misfit(decision)
     if decision.is_uncertain:
-        return (
-            "None of the networks that were tried fits the statistics of the file "
-            f"(they differ by {decision.fit.typical if decision.fit else math.nan:.2g} on "
-            f"{decision.shown}): ask whoever trained it for its code."
-        )
+        return misfit
     sure = ", ".join(n.replace("_", " ") for n, verdict in verdicts.items() if verdict.decided)
     perhaps = "".join(
         f" Not proven, but {name.replace('_', ' ')} {verdict.against} fits better "
@@ -294,6 +315,8 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
         for name, verdict in verdicts.items()
         if _hints(name, verdict)
     )
+    if misfit and not forks:
+        return misfit + perhaps
     if not forks:
         words = f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
         return words + perhaps
@@ -303,4 +326,5 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
         for name, value in forks.items()
         if name in verdicts
     )
-    return f"A fork of the published network: the statistics fit better {words}.{perhaps}"
+    says = f"A fork of the published network: the statistics fit better {words}.{perhaps}"
+    return f"{says} {misfit}".rstrip()

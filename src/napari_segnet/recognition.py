@@ -21,7 +21,7 @@ from napari_segnet.errors import (
 from napari_segnet.families import FAMILIES, ConfiguredFamily, Family, GraphFamily, MapFamily
 from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
-from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE, unasked
+from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE, as_published, unasked
 from napari_segnet.programs import title_of as program_title
 from napari_segnet.programs.source import SourceRefusal, described, refused, same_network
 from napari_segnet.programs.structure import Networks, ends_as_named, read_structure
@@ -34,8 +34,8 @@ __all__ = ["family_of", "identify", "space_of", "title_of", "with_halo"]
 
 COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
-FIELD = ("pooling", "dilation", "upsampling")
-"""Facts of known families from which follows how far their networks see."""
+FIELD = ("graph", "pooling", "dilation", "upsampling")
+"""Facts from which follows how far a network sees."""
 MOST_FACTS, LONGEST_FACT = 200, 2000
 """Of what a training keeps beside its tensors."""
 
@@ -253,9 +253,10 @@ def _chosen(
 ) -> Checkpoint:
     """Return what the code says, or the known family whose graph it is; else what is left."""
     if isinstance(named, Checkpoint):
-        if code is None:
-            return named
         family = family_of(named)
+        drawn = isinstance(family, GraphFamily)
+        if code is None:
+            return as_published(named) if drawn and not _complete(named) else named
         if isinstance(family, GraphFamily):
             own = graph_from_json(code.hparams["graph"])
             if same_network(family.graph(named), named.store.keys, own, code.store.keys):
@@ -302,13 +303,12 @@ def _edited(
 
 def _confirmed(named: Checkpoint, code: Checkpoint) -> dict[str, Known]:
     """Return how facts are known, where the code shows what the file does not."""
-    why = code.known["graph"].why
-    return {
-        name: Known(source="read", why=f"as in the code beside it, {why}")
-        if known.source == "assumed" and name in named.hparams
-        else known
+    read = Known(source="read", why=f"as in the code beside it, {code.known['graph'].why}")
+    facts = {
+        name: read if known.source == "assumed" and name in named.hparams else known
         for name, known in named.known.items()
     }
+    return {**facts, "graph": read}
 
 
 def _with_hyper_parameters(checkpoint: Checkpoint, weights: Weights) -> Checkpoint:
@@ -400,7 +400,7 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         why = "a layer depends on the whole image, so tiles are blended"
     else:
         why = "computed from the network's layers"
-    graph = checkpoint.known.get("graph") or _weakest(checkpoint)
+    graph = _weakest(checkpoint)
     if graph.source != "read" and halo is not None:
         why += f"; what is {graph.source} of them counts"
     fact = Known(source=graph.source, why=why)
@@ -413,7 +413,7 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _weakest(checkpoint: Checkpoint) -> Known:
-    """Return how the least sure fact is known that a family's receptive field follows from."""
+    """Return how the least sure fact is known that a receptive field follows from."""
     facts = [checkpoint.known[name] for name in FIELD if name in checkpoint.known]
     order = ("assumed", "decided")
     return min(

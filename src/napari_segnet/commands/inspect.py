@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Inspect"]
 
 
-UNASKED = (
-    "The names identify this network, but a changed copy has the same names. inspect --prove "
-    "tests the assumptions by the statistics in the file; segment always does."
-)
-
-
 class Inspect:
     """Tell what a weights file is."""
 
@@ -175,10 +169,8 @@ def _proven(
     """
     from napari_segnet.proof import is_bare, is_open
 
-    if not is_open(checkpoint):
+    if not is_open(checkpoint) or not (asked or is_bare(checkpoint)):
         return checkpoint, []
-    if not asked and not is_bare(checkpoint):
-        return replace(checkpoint, notes=(*checkpoint.notes, UNASKED)), []
     from napari_segnet.commands._proof import proven, shown_image
 
     found = proven(checkpoint, None if image is None else shown_image(image, axes))

@@ -109,6 +109,11 @@ class Decision:
         return self.fit is not None and self.fit.late > UNCERTAIN
 
     @property
+    def odd(self) -> tuple[str, ...]:
+        """Layers whose input is so far from the file's numbers that something else comes there."""
+        return () if self.fit is None else self.fit.beyond(ODD)
+
+    @property
     def best(self) -> Candidate:
         """The first candidate."""
         return self.candidates[0]

@@ -78,9 +78,18 @@ class Fit:
         """Largest divergence behind the first three norms, in nats; NaN without norms."""
         return max(self._behind(), default=math.nan)
 
+    def beyond(self, most: float) -> tuple[str, ...]:
+        """Return the layers behind the first three that misfit by more nats, the worst first."""
+        names = [name for name in self._late_names() if self.norms[name] > most]
+        names.sort(key=lambda name: -self.norms[name])
+        return tuple(name.rpartition(".")[0] for name in names)
+
     def _behind(self) -> list[float]:
-        values = list(self.norms.values())
-        return sorted(values[min(EARLY, len(values) // 2) :])
+        return sorted(self.norms[name] for name in self._late_names())
+
+    def _late_names(self) -> list[str]:
+        names = list(self.norms)
+        return names[min(EARLY, len(names) // 2) :]
 
     def mean_of(self, names: Collection[str]) -> float:
         """Return the geometric mean of the divergences at some norms in nats, as margins see it."""

@@ -16,6 +16,7 @@ from napari_segnet.containers import Tree
 from napari_segnet.errors import OutputError
 from napari_segnet.families.kit.write import ENDINGS
 from napari_segnet.programs._bare import UNASKED, assumed_facts, is_bare, unasked
+from napari_segnet.programs._published import UNASKED_COPY, as_published, is_published
 from napari_segnet.programs.exported import Exported
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.library import Library
@@ -34,11 +35,14 @@ __all__ = [
     "SOURCE",
     "STRUCTURE",
     "UNASKED",
+    "UNASKED_COPY",
     "Program",
     "WritingProgram",
+    "as_published",
     "assumed_facts",
     "endings_of",
     "is_bare",
+    "is_published",
     "title_of",
     "unasked",
     "writer_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.programs._published import unasked_copy
 from napari_segnet.programs.structure import Structure
 
 __all__ = ["UNASKED", "assumed_facts", "is_bare", "unasked"]
@@ -29,5 +30,7 @@ def assumed_facts(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def unasked(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the note of a network of bare weights of which something is assumed; else none."""
-    return (UNASKED,) if is_bare(checkpoint) and assumed_facts(checkpoint) else ()
+    """Return the note of a network of which its statistics, not asked yet, may decide something."""
+    if is_bare(checkpoint):
+        return (UNASKED,) if assumed_facts(checkpoint) else ()
+    return unasked_copy(checkpoint)

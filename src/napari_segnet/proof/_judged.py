@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.judge import Judgement
+from napari_segnet.programs import UNASKED_COPY
 from napari_segnet.proof._types import Possible, Recognised
 from napari_segnet.proof._words import in_words, input_note
 
@@ -15,6 +16,7 @@ __all__ = ["of_judgement"]
 
 def of_judgement(before: Checkpoint, judged: Judgement) -> Recognised:
     """Return the network that fits best; beside a fork the published one."""
+    before = replace(before, notes=tuple(note for note in before.notes if note != UNASKED_COPY))
     said = (judged.says,) if judged.remarkable else ()
     notes = (*said, *input_note(before, judged.inputs))
     better = replace(judged.checkpoint, notes=(*before.notes, *notes))
@@ -58,7 +60,9 @@ def _assumed_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         name: value
         for name, value in checkpoint.hparams.items()
-        if name in checkpoint.known and checkpoint.known[name].source == "assumed"
+        if name != "graph"
+        and name in checkpoint.known
+        and checkpoint.known[name].source == "assumed"
     }
 
 
@@ -66,5 +70,5 @@ def _changed_facts(before: Checkpoint, better: Checkpoint) -> dict[str, Any]:
     return {
         name: value
         for name, value in better.hparams.items()
-        if name in better.known and value != before.hparams.get(name)
+        if name != "graph" and name in better.known and value != before.hparams.get(name)
     }

@@ -176,7 +176,7 @@ def _judged(
 ) -> Judgement:
     best, verdicts = decision.best, decision.verdicts
     forks = {n: v for n, v in best.choices.items() if n in space.usual and v != space.usual[n]}
-    if decision.is_uncertain:
+    if decision.misfits:
         # What fits best of what does not fit is made up: nothing is offered for it.
         verdicts = {name: one for name, one in verdicts.items() if name not in forks}
         forks = {}
@@ -200,12 +200,12 @@ def _judged(
         verdicts=verdicts,
         says=_sentence(forks, verdicts, decision),
         remarkable=bool(forks)
-        or bool(_misfit(decision))
+        or decision.misfits
         or any(_hints(name, verdict) for name, verdict in verdicts.items()),
         inputs=decision.inputs,
         # A fork that is stored as its graph has no words for more.
         offered=()
-        if decision.is_uncertain or better.family != checkpoint.family
+        if decision.misfits or better.family != checkpoint.family
         else tuple(_offered(family, better, space, decision)),
     )
 
@@ -214,7 +214,7 @@ def _of_graph(forks: Mapping[str, str], decision: Decision) -> str:
     """Say what the statistics tell of the whole way through a network, which they never prove."""
     words = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in forks.items())
     network = f"the published network with {words}" if forks else "the published network"
-    if decision.is_uncertain or decision.odd:
+    if decision.misfits:
         at = f" at {', '.join(decision.odd[:MOST_NAMED])}" if decision.odd else ""
         return f"the BatchNorm statistics do not fit {network}{at}"
     return (
@@ -224,9 +224,8 @@ def _of_graph(forks: Mapping[str, str], decision: Decision) -> str:
 
 
 def _misfit(decision: Decision) -> str:
-    """Say that nothing fits, at which layers, and what to do; empty where something fits."""
-    if decision.fit is None or not (decision.is_uncertain or decision.odd):
-        return ""
+    """Say that nothing fits, at which layers, and what to do."""
+    assert decision.fit is not None
     at = f", most at {', '.join(decision.odd[:MOST_NAMED])}" if decision.odd else ""
     return (
         "None of the networks that were tried fits the statistics of the file (they differ by "
@@ -305,9 +304,8 @@ def _changed(
 
 
 def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decision: Decision) -> str:
-    misfit = _misfit(decision)
-    if decision.is_uncertain:
-        return misfit
+    if decision.misfits:
+        return _misfit(decision)
     sure = ", ".join(n.replace("_", " ") for n, verdict in verdicts.items() if verdict.decided)
     perhaps = "".join(
         f" Not proven, but {name.replace('_', ' ')} {verdict.against} fits better "
@@ -315,8 +313,6 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
         for name, verdict in verdicts.items()
         if _hints(name, verdict)
     )
-    if misfit and not forks:
-        return misfit + perhaps
     if not forks:
         words = f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
         return words + perhaps
@@ -326,5 +322,4 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
         for name, value in forks.items()
         if name in verdicts
     )
-    says = f"A fork of the published network: the statistics fit better {words}.{perhaps}"
-    return f"{says} {misfit}".rstrip()
+    return f"A fork of the published network: the statistics fit better {words}.{perhaps}"

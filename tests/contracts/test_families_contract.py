@@ -11,9 +11,12 @@ import torch
 from support.examples import EXAMPLES, Example
 from support.networks import assemble, calibrate, pictures, weights_of
 
+from napari_segnet.card import card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SettingsError, UnknownNetworkError
-from napari_segnet.families import FAMILIES, MapFamily
+from napari_segnet.families import FAMILIES, GraphFamily, MapFamily
+from napari_segnet.programs import UNASKED_COPY
+from napari_segnet.recognition import COMPLETE, identify
 
 BY_NAME = {family.name: family for family in FAMILIES}
 CASES = [
@@ -78,6 +81,21 @@ def test_every_fact_says_how_it_is_known(family, example):
     for name in example.told:
         assert checkpoint.known[name].source == "told", name
     assert [n for n, k in checkpoint.known.items() if k.source == "assumed" and not k.why] == []
+
+
+@pytest.mark.parametrize(("family", "example"), FIRSTS)
+def test_no_names_show_the_way_through_forward(family, example, tmp_path):
+    if not isinstance(family, GraphFamily) or family.name in COMPLETE:
+        pytest.skip("its file holds its graph, or its statistics cannot be asked")
+    module = reference(family.name, example.name)
+    path = tmp_path / "weights.pth"
+    torch.save(module.state_dict(), path)
+    found = identify(path, example.told)
+    assert found.family == family.name
+    assert {found.known[name].source for name in ("graph", "halo_px", "exact")} == {"assumed"}
+    remembers = any(name.endswith("running_mean") for name in module.state_dict())
+    assert (UNASKED_COPY in found.notes) == remembers
+    assert card_of(found)["facts"]["graph"]["value"] == "as published"
 
 
 @pytest.mark.parametrize(("family", "example"), CASES)

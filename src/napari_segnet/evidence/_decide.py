@@ -114,6 +114,11 @@ class Decision:
         return () if self.fit is None else self.fit.beyond(ODD)
 
     @property
+    def misfits(self) -> bool:
+        """True if even the first fits badly, in many layers or in one."""
+        return self.is_uncertain or bool(self.odd)
+
+    @property
     def best(self) -> Candidate:
         """The first candidate."""
         return self.candidates[0]

@@ -9,9 +9,8 @@ from napari_segnet.checkpoint import Checkpoint, Known
 __all__ = ["UNASKED_COPY", "as_published", "is_published", "unasked_copy"]
 
 UNASKED_COPY = (
-    "The names identify this network, but a changed copy has the same names, and its statistics "
-    "were not asked. The window, segment, train and inspect --prove ask them; from Python, "
-    "recognise() does."
+    "A changed copy of this network has the same names, and the statistics of the file were not "
+    "asked. The window, segment and inspect --prove ask them; from Python, recognise() does."
 )
 """A note of ``identify``; ``proof`` takes it away."""
 STATISTIC = ".running_mean"

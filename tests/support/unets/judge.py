@@ -6,7 +6,8 @@ that copies each pixel of a smaller answer to the size of the image is compared 
 
 *Wrong and not marked*: the first candidate is opened, is not equal, and its card marks no fact that
 is to blame as assumed. To blame are the facts with a word in the truth and on the card that differ.
-Where none differs, the topology is to blame, and ``layout`` has to be marked. Of a real file no
+Where none differs, the topology is to blame, and ``layout`` (of a known family ``graph``) has to be
+marked. Of a real file no
 facts are known in these words: any on the card may be to blame, and one of them has to be marked.
 A fact that the card calls read or decided by statistics is not marked; one that is called so and is
 not true is a *false claim*, whether or not another one is marked.
@@ -203,7 +204,8 @@ def judge(
         for name in truth
         if name in found.choices and not _same(found.choices[name], truth[name])
     )
-    suspects = blamed or (("layout",) if truth else tuple(found.choices))
+    topology = "layout" if "layout" in found.known else "graph"
+    suspects = blamed or ((topology,) if truth else tuple(found.choices))
     marks = [found.known.get(name) for name in suspects]
     return Verdict(
         place=place,

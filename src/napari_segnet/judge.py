@@ -262,8 +262,8 @@ def _changed(
     """Return the same file as another network: in the family's words, or as a graph."""
     # Without paddings an image of another size is taken, which the graph tells.
     padded = "padding" in forks and not checkpoint.hparams.get("padding", True)
-    told = all(WORDS.get(choice, ("",))[0] in checkpoint.hparams for choice in forks)
-    if told and not padded:
+    sayable = all(WORDS.get(choice, ("",))[0] in checkpoint.hparams for choice in forks)
+    if sayable and not padded:
         said = {WORDS[choice][0]: WORDS[choice][1][value] for choice, value in forks.items()}
         hparams = {**checkpoint.hparams, **said}
         if "bilinear" in hparams and "upsampling" in said:

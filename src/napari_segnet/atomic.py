@@ -25,6 +25,7 @@ __all__ = [
     "flush",
     "flush_folder",
     "half_written",
+    "is_full",
     "is_left",
     "make_folders",
     "make_private_folder",
@@ -90,6 +91,12 @@ class Reason(NamedTuple):
     remedy: str
 
 
+def is_full(error: OSError) -> bool:
+    """Tell if the disk has no room, or the user no more share of it."""
+    # numpy and tifffile report a write that only a full disk cuts short without a number.
+    return error.errno in (None, 0, errno.ENOSPC, errno.EDQUOT)
+
+
 def reason(
     error: OSError,
     *,
@@ -105,9 +112,7 @@ def reason(
     elsewhere, shorter : str
         How a user chooses another folder, or a shorter name, here.
     """
-    # numpy and tifffile report a write that was cut short ("40000 requested and 5064 written")
-    # without a number; only a full disk does that.
-    number = error.errno or errno.ENOSPC
+    number = error.errno or errno.ENOSPC  # see is_full
     what, remedy = REASONS.get(number, (f"{error.strerror or error}", "{elsewhere}"))
     if error.strerror == NO_FOLDER:
         what = NO_FOLDER

@@ -41,6 +41,7 @@ __all__ = [
     "BrokenWeightsError",
     "Cancelled",
     "DatasetError",
+    "DiskFullError",
     "EditError",
     "EngineError",
     "ImageError",
@@ -213,6 +214,10 @@ class EngineError(SegnetError):
 
 class OutputError(SegnetError):
     """A result that cannot be written."""
+
+
+class DiskFullError(OutputError):
+    """A result that the disk has no room for."""
 
 
 class DatasetError(SegnetError):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +21,9 @@ import tifffile
 
 from napari_segnet import writers
 from napari_segnet.__main__ import main
-from napari_segnet.commands import _image_run, _in_turn, _show
+from napari_segnet.commands import _image_run, _in_turn, _show, _side_by_side
 from napari_segnet.commands._side_by_side import shares
-from napari_segnet.errors import SettingsError
+from napari_segnet.errors import DiskFullError, SettingsError
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import image_paths, open_image
 
@@ -180,7 +181,6 @@ def test_small_images_are_written_beside_each_other_and_told_in_their_order(
 
 
 def test_nobody_who_reads_ends_a_run_of_several(shop, tmp_path, monkeypatch):
-    from napari_segnet.commands import _show, _side_by_side
     from napari_segnet.commands._bar import Bar
 
     def unread(*_):
@@ -323,3 +323,61 @@ def test_two_runs_that_resume_one_folder_leave_each_other_their_results(
     assert done.code == 0, done.err
     assert ["kept" in line for line in done.lines] == [False, False, True, True]
     assert done.err.count("done by another run") == 2
+
+
+def test_a_run_of_the_same_folder_that_was_faster_costs_no_second_answer(
+    run, shop, many, tmp_path, monkeypatch
+):
+    words = ("segment", many / "cell1.tif", "-c", shop / "unet.pth", "-o", tmp_path / "out")
+    real = _show.Show.kept
+
+    def after_the_other(*given):
+        monkeypatch.setattr(_show.Show, "kept", real)
+        assert main([*map(str, words)]) == 0
+        monkeypatch.setattr("napari_segnet.inference.predict", None)
+        return real(*given)
+
+    monkeypatch.setattr(_show.Show, "kept", after_the_other)
+    done = run(*words)
+    assert done.code == 1
+    assert "cell1.labels.tif and cell1.json in" in done.err
+    assert "would be replaced" in done.err
+
+
+@pytest.mark.parametrize("way", ["in turn", "side by side"])
+def test_a_run_ends_when_the_disk_refuses_two_images_in_succession(
+    run, shop, many, tmp_path, monkeypatch, way
+):
+    for number in range(12):
+        shutil.copy(shop / "cells.tif", tmp_path / f"cell{number:02}.tif")
+    finished, full = _in_turn.finished, {"cell01", *(f"cell{n:02}" for n in range(3, 12))}
+
+    @job
+    def on_a_full_disk(plan, stem, path, made):
+        if stem in full:
+            raise DiskFullError("The disk is full.")
+        return (yield from finished(plan, stem, path, made))
+
+    @contextmanager
+    def here(_share):
+        yield _image_run.segmented
+
+    for module in (_in_turn, _image_run):
+        monkeypatch.setattr(module, "finished", on_a_full_disk)
+    monkeypatch.setattr(_side_by_side, "_in_worker", here)
+    monkeypatch.setattr(_side_by_side, "shares", lambda *_: [{}])
+    words = ("segment", tmp_path, "-c", shop / "unet.pth", "-o", tmp_path / "out")
+    more = ("--jobs", "2") if way == "side by side" else ()
+    done = run(*words, "--json", *more)
+    errors = {Path(line["image"]).stem: line.get("error") for line in done.lines}
+    assert done.code == 1
+    assert sorted(errors) == [f"cell{n:02}" for n in range(12)]
+    assert [errors[name] for name in ("cell00", "cell02")] == [None, None]
+    assert {errors[name] for name in ("cell01", "cell03", "cell04")} == {"The disk is full."}
+    untried = sum(error == "not tried, since the disk is full" for error in errors.values())
+    assert untried > 3
+    assert f"{untried} more images were not tried, since the disk is full. Free some" in done.err
+    full.clear()
+    again = run(*words, "--resume")
+    assert again.code == 0
+    assert "2 of 12 images are done already." in again.err

@@ -61,20 +61,39 @@ def going_on(plan: Plan) -> Plan:
 
 
 def leave_done(plan: Plan, stem: str, path: Path) -> None:
-    """Leave an image to another run with ``--resume`` that has the same folder and was faster.
+    """Leave an image to another run that has the same folder and was faster.
 
     Raises
     ------
     DoneMeanwhile
-        If its result is there and is the one that this run would make.
+        With ``--resume``, if its result is there and is the one that this run would make.
+    OutputError
+        Without, if its result is there and may not be replaced.
     """
-    if not plan.resume:
-        return
     files = _files(plan, stem, path)
     if not files[-1].exists():
         return
+    if not plan.resume:
+        _refuse_replacing(plan, stem, path)
+        return
     if _difference(plan, files, plan.channel_files.get(stem, (path,))) is None:
         raise DoneMeanwhile(files)
+
+
+def _refuse_replacing(plan: Plan, stem: str, path: Path) -> None:
+    from napari_segnet.readers import has_grid
+    from napari_segnet.writers import check_output
+
+    check_output(
+        plan.folder,
+        stem,
+        overwrite=plan.overwrite,
+        save_maps=plan.save_maps,
+        grid=has_grid(path),
+        table=plan.table,
+        exports=plan.exports,
+        zarr=plan.zarr,
+    )
 
 
 def _files(plan: Plan, stem: str, path: Path) -> list[Path]:

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.commands._failure import added, in_words
 from napari_segnet.commands._going_on import DoneMeanwhile
+from napari_segnet.errors import DiskFullError
 
 if TYPE_CHECKING:
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._image_run import Done
 
 __all__ = ["Show"]
+
+MOST_REFUSED = 2
+"""So many images in succession that the disk had no room for, and the run ends: what the network
+says of the others would be lost as well. A single one may be larger than the others."""
 
 
 class Show:
@@ -33,11 +38,28 @@ class Show:
         self._json = as_json
         self._lock = threading.Lock()
         self._notes: Counter[str] = Counter()
+        self._refused = 0
         self.failed: list[tuple[Path, str]] = []
+        self.untried: list[Path] = []
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the run is to end: the disk takes no results any more."""
+        return self._refused >= MOST_REFUSED
+
+    def leave(self, paths: list[Path]) -> None:
+        """Say that images were not tried, since the disk is full."""
+        from napari_segnet.readers import named
+
+        with self._lock:
+            self.untried += paths
+            for path in paths:
+                self._line({"image": named(path), "error": "not tried, since the disk is full"})
 
     def done(self, bar: Bar, done: Done) -> None:
         """Say what was made of an image; a note that was said of another one is counted."""
         with self._lock:
+            self._refused = 0
             bar.end(done.words)
             for note in done.notes:
                 self._notes[note] += 1
@@ -55,6 +77,8 @@ class Show:
                 self._kept(path, error.files)
                 return
             bar.end("failed")
+            if isinstance(error, DiskFullError):
+                self._refused += 1
             self.failed.append((path, in_words(error) + added(error)))
             self._line({"image": named(path), "error": self.failed[-1][1]})
 

@@ -182,7 +182,10 @@ class _Crew:
                         bar, stem, path = self._todo.get_nowait()
                     except queue.Empty:
                         return
-                    self._one(do, bar, stem, path)
+                    if self._show.disk_full:
+                        self._show.leave([path])
+                    else:
+                        self._one(do, bar, stem, path)
         except BaseException as error:  # what is no failure of one image: nobody reads the output
             self._failed = error
             self.stop()

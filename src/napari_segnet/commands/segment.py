@@ -156,11 +156,17 @@ class Segment:
         finally:
             show.ended()
         if not args.json:
-            good = len(plan.images) - len(show.failed)
+            good = len(plan.images) - len(show.failed) - len(show.untried)
             where = plan.zarr.folder if plan.zarr else plan.folder
             print(f"Labels of {good} of {len(plan.images)} images are in {where}")
         if show.failed:
             print(_table(show.failed, len(plan.images)), file=sys.stderr)
+        if show.untried:
+            print(
+                f"{len(show.untried)} more images were not tried, since the disk is full. Free "
+                "some space, and run the same command again with --resume.",
+                file=sys.stderr,
+            )
         return 1 if show.failed else 0
 
 

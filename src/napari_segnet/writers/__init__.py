@@ -22,6 +22,7 @@ from napari_segnet.atomic import (
     Write,
     complete,
     half_written,
+    is_full,
     is_left,
     make_folders,
     probe,
@@ -29,7 +30,13 @@ from napari_segnet.atomic import (
     sweep,
     write_all,
 )
-from napari_segnet.errors import OTHER_FOLDER, REPLACE, OutputError, SettingsError
+from napari_segnet.errors import (
+    OTHER_FOLDER,
+    REPLACE,
+    DiskFullError,
+    OutputError,
+    SettingsError,
+)
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.ownership import hold
@@ -414,7 +421,8 @@ def _output_error(folder: Path, stem: str, error: OSError) -> OutputError:
         elsewhere=f"choose {OTHER_FOLDER}",
         shorter="rename the image, or choose another folder",
     )
-    return OutputError(
+    kind = DiskFullError if is_full(error) else OutputError
+    return kind(
         f"The labels of {stem} cannot be written to {folder}: {what}. "
         f"{remedy[0].upper()}{remedy[1:]}.",
         remedies=(OTHER_FOLDER,),

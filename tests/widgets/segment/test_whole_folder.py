@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 
+from napari_segnet.errors import DiskFullError
 from napari_segnet.readers import open_numbers
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.plugin.docks import SegmentDock
+from napari_segnet.widgets.segment import folder_jobs
 
 WAIT_MS = 60_000
 
@@ -90,6 +94,39 @@ def test_results_that_are_there_stay_unless_they_may_be_replaced(dock, qtbot, fo
             dock.segment_folder(images, out)
         assert dock.whole_folder.said.text().startswith(begins)
         assert ((out / "well_1.labels.tif").read_bytes() == b"mine") is not overwrite
+
+
+def test_no_network_runs_for_a_result_that_may_not_be_written(dock, qtbot, folders, monkeypatch):
+    images, out = folders
+    ready(dock, qtbot)
+    out.mkdir()
+    (out / "well_1.labels.tif").write_bytes(b"mine")
+    monkeypatch.setattr(folder_jobs, "predict", None)
+    with qtbot.waitSignal(dock.whole_folder.runner.finished, timeout=WAIT_MS):
+        dock.segment_folder(images, out)
+    assert "well_1.labels.tif in" in dock.whole_folder.said.text()
+
+
+def test_a_full_disk_ends_the_run_after_two_images_in_succession(dock, qtbot, folders, monkeypatch):
+    images, out = folders
+    for number in range(4, 8):
+        shutil.copy(images / "well_1.tif", images / f"well_{number}.tif")
+    ready(dock, qtbot)
+    written, write = [], folder_jobs.write_segmentation
+
+    def until_full(made, folder, stem, **more):
+        written.append(stem)
+        if stem != "well_4":
+            raise DiskFullError("The disk is full.")
+        return write(made, folder, stem, **more)
+
+    monkeypatch.setattr(folder_jobs, "write_segmentation", until_full)
+    with qtbot.waitSignal(dock.whole_folder.runner.finished, timeout=WAIT_MS):
+        dock.segment_folder(images, out)
+    said = dock.whole_folder.said.text()
+    assert written == ["well_1", "well_4", "well_5", "well_6"]
+    assert said.startswith("1 of 6 images are segmented")
+    assert "1 more images were not tried, since the disk is full." in said
 
 
 def test_it_stops_on_request(dock, qtbot, folders):

@@ -104,11 +104,16 @@ class FolderBox(QWidget):
         self.open.setText(BROWSE)
 
     def _done(self, report: FolderReport) -> None:
-        total = len(report.done) + len(report.failed)
+        total = len(report.done) + len(report.failed) + report.untried
         lines = [f"{len(report.done)} of {total} images are segmented, in {report.out}."]
         lines += [f"{name}: {in_words(error)}" for name, error in report.failed[:MOST_FAILED]]
         if len(report.failed) > MOST_FAILED:
             lines.append(f"{len(report.failed) - MOST_FAILED} more images failed.")
+        if report.untried:
+            lines.append(
+                f"{report.untried} more images were not tried, since the disk is full. Free some "
+                "space, and run the folder again: results that are there stay."
+            )
         if report.skipped:
             lines.append(f"Unsupported files: {', '.join(report.skipped)}.")
         self._end("\n".join(lines))

@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import TypeVar
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import Cancelled, OutputError
+from napari_segnet.errors import Cancelled, DiskFullError, OutputError
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
 from napari_segnet.joined import join_channels
 from napari_segnet.measure import measure
 from napari_segnet.prepare.channel_files import joined_files
 from napari_segnet.progress import Job, Progress, changed_reports, job
-from napari_segnet.readers import file_key, image_paths, image_stem, open_image, skipped_files
+from napari_segnet.readers import (
+    file_key,
+    has_grid,
+    image_paths,
+    image_stem,
+    open_image,
+    skipped_files,
+)
 from napari_segnet.widgets.qt.torch_loading import load_torch
-from napari_segnet.writers import write_segmentation
+from napari_segnet.writers import check_output, write_segmentation
 
 __all__ = ["FolderReport", "FolderRequest", "segment_folder"]
 
 T = TypeVar("T")
+
+MOST_REFUSED = 2
+"""So many images in succession that the disk had no room for, and the others are not tried. A
+single one may be larger than the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +75,15 @@ class FolderReport:
         Name of each other image, and why.
     skipped : tuple of str
         Names of files of a kind that does not open.
+    untried : int
+        Images that were left, since the disk is full.
     """
 
     out: Path
     done: tuple[str, ...]
     failed: tuple[tuple[str, BaseException], ...]
     skipped: tuple[str, ...]
+    untried: int = 0
 
 
 @job
@@ -90,7 +104,10 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
     done: list[str] = []
     failed: list[tuple[str, BaseException]] = []
     stems: dict[str, Path] = {}
+    refused = 0
     for number, path in enumerate(paths, 1):
+        if refused >= MOST_REFUSED:
+            break
         where = f"image {number} of {len(paths)}, {path.name}"
         try:
             files = sets.get(path, (path,))
@@ -108,13 +125,16 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
         except Exception as error:
             # The others go on; the report names each failure.
             failed.append((path.name, error))
+            refused += isinstance(error, DiskFullError)
         else:
             done.append(path.name)
+            refused = 0
     return FolderReport(
         out=asked.out,
         done=tuple(done),
         failed=tuple(failed),
         skipped=tuple(path.name for path in skipped_files([asked.folder])),
+        untried=len(paths) - len(done) - len(failed),
     )
 
 
@@ -128,6 +148,9 @@ def _one(
 ) -> Generator[Progress, None, PredictSettings]:
     """Segment an image of one file, or of one for each channel; return the next one's settings."""
     yield Progress(what="reading")
+    check_output(
+        asked.out, stem, overwrite=asked.overwrite, grid=has_grid(files[0]), table=asked.table
+    )
     images = [open_image(file) for file in files]
     image = images[0] if len(images) == 1 else join_channels(images, stem)
     prediction = yield from predict(asked.checkpoint, image, asked.predict)

@@ -120,6 +120,18 @@ def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):
     assert found.ways == (found.now,)
 
 
+def test_no_more_ways_are_tried_than_a_training_takes(tmp_path, network, monkeypatch):
+    finds_bright(monkeypatch)
+    clock = iter(range(0, 10_000, 50))  # 50 s between two looks at it
+    monkeypatch.setattr(_start_well, "perf_counter", lambda: next(clock))
+    data = dark_objects(tmp_path / "d")
+    tried = {
+        minutes: len(run(start_well(network, data, replace(QUICK, minutes=minutes))).ways)
+        for minutes in (0.1, 3, 60)
+    }
+    assert 1 < tried[0.1] < tried[3] < tried[60]
+
+
 def test_ways_that_do_not_fit_all_images_are_left_out(tmp_path, network, monkeypatch):
     finds_bright(monkeypatch)
     data = dark_objects(tmp_path / "d")

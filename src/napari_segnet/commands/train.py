@@ -231,6 +231,8 @@ def _started(
         return settings, None
     try:
         others = other_built_in(network)
+        # It takes up to minutes.
+        print("Trying settings on the corrected images; --start skip leaves it out.", file=sys.stderr)
         found = run(start_well(network, dataset, settings, device=args.device, others=others))
     except SegnetError as error:
         # What is wrong with the training set, the training itself says.

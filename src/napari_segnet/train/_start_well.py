@@ -50,8 +50,9 @@ NORMALIZERS = ("percentile", "min-max", "z-score", "divide-255")
 """Those that most public networks were trained with, see ``find``."""
 MOST_SAMPLES = 4
 """Images that are tried, the ones with the most sources first: each way runs the network on all."""
-MOST_S = 300
-"""Seconds after which no further way is tried: large volumes take minutes each."""
+MOST_S, LEAST_S = 300, 60
+"""Seconds after which no further way is tried, at most and at least: large volumes take minutes each,
+and a training of a minute is not to begin after five."""
 MOST_FOUND = 2
 """Of what fits the statistics in the file."""
 NOTHING = 0.01
@@ -75,7 +76,8 @@ def start_well(
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
     each alone; then scale and at last normalisation, each with the best of what was found before
     it; at last the other networks, each as its card says. A way that not all images can be shown
-    in is left out. After ``MOST_S`` seconds no more are tried.
+    in is left out. After as long as the training takes, but at most ``MOST_S`` seconds, no more
+    are tried.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def start_well(
     chosen = now
     for make in (partial(_by_statistics, further), _lights, _scales, _normalizers):
         for changes in make(network, image, settings, tries.ranked()[0].changes):
-            if tries.seconds < MOST_S:
+            if tries.seconds_left > 0:
                 yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
@@ -151,6 +153,12 @@ class _Tries:
     def seconds(self) -> float:
         """How long ways were tried so far."""
         return perf_counter() - self._begun
+
+    @property
+    def seconds_left(self) -> float:
+        """For how long further ways may be tried; negative if that is over."""
+        training = 60 * self._settings.minutes or MOST_S
+        return min(MOST_S, max(LEAST_S, training)) - self.seconds
 
     def add(self, changes: Changes) -> Generator[Progress, None, TriedWay]:
         """Try one way; what was tried is not tried again."""
@@ -196,7 +204,7 @@ class _Tries:
         how = replace(how, mirror="no", multiscale="no")
         found: list[OtherNetwork] = []
         for network in others:
-            if self.seconds >= MOST_S:
+            if self.seconds_left <= 0:
                 break
             check_cancelled()
             try:
@@ -222,7 +230,7 @@ class _Tries:
         """Try a way with averaged outputs; return it if that is better by more than chance."""
         averages = _averages(self._network)
         usual_s = self.seconds / max(1, len(self.found))
-        if not averages or usual_s * averaging_times(averages) > MOST_S - self.seconds:
+        if not averages or usual_s * averaging_times(averages) > self.seconds_left:
             return None
         tried = yield from self.add({**way.changes, **averages})
         comparison = tried.held.compared_to(way.held, wanted)

@@ -232,7 +232,8 @@ def _started(
     try:
         others = other_built_in(network)
         # It takes up to minutes.
-        print("Trying settings on the corrected images; --start skip leaves it out.", file=sys.stderr)
+        trying = "Trying settings on the corrected images; --start skip leaves it out."
+        print(trying, file=sys.stderr, flush=True)
         found = run(start_well(network, dataset, settings, device=args.device, others=others))
     except SegnetError as error:
         # What is wrong with the training set, the training itself says.

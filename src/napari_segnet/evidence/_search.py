@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from napari_segnet.evidence._ahead import Ahead, Key, key_of
 from napari_segnet.evidence._fit import Fit, credit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
-from napari_segnet.evidence._measure import Measure, has_norms, work
+from napari_segnet.evidence._measure import Measure, has_norms
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, check_cancelled
@@ -231,7 +231,7 @@ class Search:
         among those that fit well, see ``credit``: so what is common stands beside what fits best.
         """
         self._against, self._most, self._gains = best.fit, MOST_NORMS, {}
-        self._found |= _without_paddings(self._ahead, best, self.measure)
+        self._found |= yield from _without_paddings(self, self._ahead, best)
         self._lead, self._limited = 0.0, limited
         self._lead = max(self._gain(one) for one in self._found.values() if one)
         found = yield from self._finalists(best, most)
@@ -394,19 +394,24 @@ def _on_the_way_down(candidate: Candidate) -> list[dict[str, str]]:
     return [{**candidate.choices, "activation": usual, "encoder_activation": own}]
 
 
-def _without_paddings(ahead: Ahead, best: Judged, measure: Measure) -> dict[Key, Judged | None]:
-    """Return a network without paddings as one that reflects fits, if pictures are too small.
+def _without_paddings(
+    search: Search, ahead: Ahead, best: Judged
+) -> Generator[Progress, None, dict[Key, Judged | None]]:
+    """Return the best network without paddings as one that reflects the pictures fits.
 
-    Neither has zeros beside its pictures.
+    Neither has zeros beside its pictures, and what the first one cuts off misfits where it is the
+    true one, too, or leaves nothing of a small picture.
     """
-    choices = best.candidate.choices
-    if choices.get("padding") != "reflect" or "valid" not in best.candidate.open["padding"]:
+    layout, choices = best.candidate.layout, dict(best.candidate.choices)
+    if "valid" not in best.candidate.open.get("padding", ()) or choices["padding"] == "valid":
+        return {}
+    twin = yield from search.judged(layout, {**choices, "padding": "reflect"}, whole=True)
+    own = yield from search.judged(layout, {**choices, "padding": "valid"})
+    if twin is None or (own is not None and gain(twin.fit, own.fit) <= 0):
         return {}
     with suppress(ValueError):
-        asked = key_of(best.candidate.layout, {**choices, "padding": "valid"})
-        bare = ahead.candidate(asked)
-        if work(bare.graph, measure.pictures.values.shape[-1]) == math.inf:
-            return {_key(bare): Judged(candidate=bare, fit=best.fit)}
+        bare = ahead.candidate(key_of(layout, {**choices, "padding": "valid"}))
+        return {_key(bare): Judged(candidate=bare, fit=twin.fit)}
     return {}
 
 

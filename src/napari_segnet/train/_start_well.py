@@ -51,8 +51,8 @@ NORMALIZERS = ("percentile", "min-max", "z-score", "divide-255")
 MOST_SAMPLES = 4
 """Images that are tried, the ones with the most sources first: each way runs the network on all."""
 MOST_S, LEAST_S = 300, 60
-"""Seconds after which no further way is tried, at most and at least: large volumes take minutes each,
-and a training of a minute is not to begin after five."""
+"""Seconds after which no further way is tried, at most and at least: large volumes take minutes
+each, and a training of a minute is not to begin after five."""
 MOST_FOUND = 2
 """Of what fits the statistics in the file."""
 NOTHING = 0.01

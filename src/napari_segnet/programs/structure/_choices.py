@@ -15,12 +15,13 @@ from napari_segnet.programs.structure._hidden_norms import (
     taken_numbers,
 )
 from napari_segnet.programs.structure._joins import MEASURED, image_sums, join_choices
-from napari_segnet.programs.structure._names import is_whole, pattern
+from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._open_ends import open_ends
 from napari_segnet.programs.structure._padded import padded
 from napari_segnet.programs.structure._parts import Part, is_separable
 from napari_segnet.programs.structure._pix2pix import activation_place
 from napari_segnet.programs.structure._priors import ordered
+from napari_segnet.programs.structure._resizings import resizings
 from napari_segnet.programs.structure._shared import (
     is_recurrent,
     says_recurrent,
@@ -28,7 +29,6 @@ from napari_segnet.programs.structure._shared import (
 )
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Topology
 from napari_segnet.programs.structure._units import Unit
-from napari_segnet.programs.structure._unpooling import UNPOOLED, can_unpool
 from napari_segnet.programs.structure._unusual_blocks import is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
 from napari_segnet.programs.structure._weighing import weighing_choices
@@ -231,36 +231,7 @@ def _scales(
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
-    _resizings(found, parts, topology)
-
-
-def _resizings(
-    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
-) -> None:
-    gated = any(part.gate is not None and part.gate.halves for part in parts)
-    gated |= any(step.below for step in topology.steps)
-    if gated or any(step.before in RESIZINGS for step in topology.steps):
-        ups = [up_convolution(parts, topology.steps, at) for at in range(len(topology.steps))]
-        narrow = [unit for unit in ups if unit and max(unit.kernel) == 1]
-        # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
-        whole = any(is_whole(part.name) for part in parts)
-        whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
-        # Gates resize by functions, and so may what has no number in a Sequential behind a module.
-        by_function = gated or any(unit.lead == 0 and unit.layer.number is None for unit in narrow)
-        favoured = "bilinear-aligned" if whole else "bilinear" if by_function else ""
-        linear = not favoured and (bool(narrow) or _joined_at_once(topology))
-        values = ordered("linear_resize") if linear else ordered("resize", favoured)
-        left_out = () if can_unpool(parts, topology) else (UNPOOLED,)
-        found["resize"] = (tuple(value for value in values if value not in left_out), MEASURED)
-
-
-def _joined_at_once(topology: Topology) -> bool:
-    """Tell if each resizing is followed by its skip connection, and by no convolution before it.
-
-    Of 15 such definitions for PyTorch in public repositories (November 2026) 13 are linear.
-    """
-    resized = [step for step in topology.steps if step.before in RESIZINGS]
-    return bool(resized) and all(step.join in ("concat", "add") for step in resized)
+    resizings(found, parts, topology)
 
 
 def _after_pooling(topology: Topology) -> bool:

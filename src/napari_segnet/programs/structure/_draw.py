@@ -47,6 +47,7 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._pix2pix import norm_free
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
+from napari_segnet.programs.structure._uneven_end import uneven_end
 from napari_segnet.programs.structure._units import Unit
 from napari_segnet.programs.structure._unpooling import UNPOOLED, unpooling
 from napari_segnet.programs.structure._unusual_blocks import again, inverted, is_inverted
@@ -98,9 +99,7 @@ class Drawing:
         self.answers = [GraphBuilder.image]
         self.pooled: dict[int, str] = {}
         self.factors = _factors(parts, topology, self.ndim)
-        self.level = 0
-        self.wide = 0
-        self.count = 0
+        self.level = self.wide = self.count = 0
         self.runs: dict[str, int] = {}
         self.rising = False
         ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
@@ -109,7 +108,8 @@ class Drawing:
         hidden, place = choices.get("hidden_norm", "none") != "none", hidden_place(parts)
         self.ahead, self.behind = hidden and place == "before", hidden and place != "before"
         self.bare = norm_free(parts, topology, choices)
-        self.padded, self.linear = padded(parts), linear(parts)
+        self.padded, self.uneven = padded(parts), uneven_end(parts, topology)
+        self.linear = linear(parts)
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
         self.taken = taken_answers(topology)
@@ -301,7 +301,8 @@ class Drawing:
             if not step.stride_one:
                 self.level -= 1
                 factor = self.factors[self.level]
-            return self.draw.add(unit.layer.name, transposed(unit, factor), x)
+            own = transposed(unit, factor, whole=unit.layer.name in self.uneven)
+            return self.draw.add(unit.layer.name, own, x)
         dilation = self._dilation(unit)
         groups = step.groups if first else self._groups(unit, x)
         fill = padding_of(self, unit)

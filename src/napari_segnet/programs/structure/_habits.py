@@ -57,6 +57,16 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "skip-up", "resize": "nearest"},
     ),
     (
+        "meetshah1089/pytorch-semseg",
+        (r"(^|\.)up_concat\d\.conv\.", r"(^|\.)center\.", r"(^|\.)final$"),
+        {"join": "skip-up"},
+    ),
+    (
+        "ternaus/TernausNet",
+        (r"(^|\.)center\.block\.0\.conv$", r"(^|\.)dec5\.block\.1$"),
+        {"join": "up-skip", "up_activation": "relu"},
+    ),
+    (
         "bubbliiiing/unet-pytorch",
         (r"(^|\.)up_concat\d\.", r"^(vgg|resnet|backbone)\."),
         {"join": "skip-up", "resize": "bilinear-aligned"},

@@ -17,7 +17,8 @@ def straight(unit: Unit, stride: Axes, dilation: int, groups: int, fill: str) ->
 
     An even kernel with a stride of 2 is padded by one less than its half. Without one, a pixel is
     added behind for a kernel of 2, as torch's own ``same`` does, and one more in front than behind
-    for a larger one. ``fill`` ``valid``: nothing is added.
+    for a larger one. ``fill`` ``valid``: nothing is added; ``wide``: as many pixels as a kernel of
+    2 takes, in front and behind.
     """
     ones = (1,) * len(unit.kernel)
     before, after = [], []
@@ -28,8 +29,8 @@ def straight(unit: Unit, stride: Axes, dilation: int, groups: int, fill: str) ->
             low = (beyond - 1) // 2
         before.append(low)
         after.append(low if step > 1 else beyond - low)
-    if fill == "valid":
-        before, after = [0] * len(ones), [0] * len(ones)
+    if fill in ("valid", "wide"):
+        before, after = [int(fill == "wide")] * len(ones), [int(fill == "wide")] * len(ones)
     kind: Literal["zeros", "reflect"] = "reflect" if fill == "reflect" and any(before) else "zeros"
     return Convolution(
         outputs=unit.outputs(False),
@@ -44,17 +45,17 @@ def straight(unit: Unit, stride: Axes, dilation: int, groups: int, fill: str) ->
     )
 
 
-def transposed(unit: Unit, stride: Axes) -> TransposedConvolution:
+def transposed(unit: Unit, stride: Axes, whole: bool = False) -> TransposedConvolution:
     """Return a transposed convolution whose answer has the length of its input times the stride.
 
     A kernel of 2 needs nothing; 3 cuts one pixel in front and behind and adds one behind; 4
-    cuts one at both ends.
+    cuts one at both ends. ``whole``: nothing is cut or added.
     """
     cut, extra = [], []
     for edge, step in zip(unit.kernel, stride, strict=True):
-        low = (edge - step + 1) // 2
+        low = 0 if whole else (edge - step + 1) // 2
         cut.append(low)
-        extra.append(2 * low - (edge - step))
+        extra.append(0 if whole else 2 * low - (edge - step))
     return TransposedConvolution(
         outputs=unit.outputs(True),
         kernel=unit.kernel,

@@ -9,6 +9,7 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._topology import RESIZINGS, Topology
 from napari_segnet.programs.structure._types import Candidate, Space
+from napari_segnet.programs.structure._uneven_end import uneven_end
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["open_ends", "questions", "with_both_answers"]
@@ -46,7 +47,8 @@ def open_ends(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tupl
     found: dict[str, tuple[tuple[str, ...], str]] = {}
     if topology.level:
         found["output_resize"] = (ordered("output_resize"), WHY_ENLARGED)
-    if (unit := _perhaps_unused(parts, topology)) is not None:
+    unit = _perhaps_unused(parts, topology)
+    if unit is not None and unit.layer.name not in uneven_end(parts, topology):
         found["unused_layer"] = (("none", unit.layer.name), WHY_UNUSED)
     return found
 

@@ -8,7 +8,7 @@ its encoder, a decoder that is numbered from the finest level on (which runs bac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, groupby, takewhile, zip_longest
+from itertools import chain, groupby, pairwise, takewhile, zip_longest
 
 from napari_segnet.programs.structure._names import (
     BOTTLENECK,
@@ -36,7 +36,7 @@ List = tuple[Group, ...]
 COSTS = {
     "by number": 0.3, "by role": 0.3, "in turns": 0.3, "as registered, in turns": 0.3,
     "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0, "gates by width": 0.3,
-    "head last": 0.3, "steps down last": 0.3, "steps up last": 0.3,
+    "head last": 0.3, "steps down last": 0.3, "steps up last": 0.3, "steps up behind": 0.3,
 }  # fmt: skip
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
@@ -99,6 +99,8 @@ def _orders_of(
         yield ("steps down last",), inserted
     if inserted := _with_steps_up(parts, places):
         yield ("steps up last",), inserted
+    if turned := _with_steps_up_first(parts, places):
+        yield ("steps up behind",), turned
     if role(names[places[0]]) == OUTPUT and not by_name:
         yield ("head last",), (*places[1:], places[0])
     yield from _of_lists(parts, names, by_name)
@@ -195,6 +197,25 @@ def _with_steps_up(parts: Sequence[Part], places: Sequence[int]) -> tuple[int, .
         main.insert(begin, at)
         begin += 1
     return tuple(main)
+
+
+def _with_steps_up_first(parts: Sequence[Part], places: Sequence[int]) -> tuple[int, ...]:
+    """Return places with the step up of each module before its block, where it is behind all.
+
+    So ``unetUp`` of many repositories registers them. Empty where the channels that a step up takes
+    are those of the block behind which it is registered, or there are not several such modules.
+    """
+    found, turned = list(places), 0
+    for at, (one, two) in enumerate(pairwise(places)):
+        module = parts[two].first.layer.name.rpartition(".")[0]
+        inside = module and parts[one].first.layer.name.startswith(f"{module}.")
+        after = parts[places[at + 2]].first.layer.name if at + 2 < len(places) else ""
+        up = parts[two].ways[0] and parts[two].inputs(True) != parts[one].outputs(False)
+        joined = parts[two].inputs(True) == parts[one].inputs(False)
+        if inside and up and joined and not after.startswith(f"{module}."):
+            found[at], found[at + 1] = two, one
+            turned += 1
+    return tuple(found) if turned >= LEAST_LATE else ()
 
 
 def _by_number(parts: Sequence[Part], names: Names) -> tuple[int, ...]:

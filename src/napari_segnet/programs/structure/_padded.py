@@ -46,6 +46,8 @@ def padded(parts: Sequence[Part]) -> frozenset[str]:
 
 def padding_of(drawing: Drawing, unit: Unit) -> str:
     """Return how a convolution is padded."""
+    if unit.layer.name in drawing.uneven:
+        return "wide" if unit.layer.name == drawing.uneven[-1] else "valid"
     fill = drawing.choices.get("padding", "same")
     if fill == "reflect-down":
         pooled = [step.part for step in drawing.topology.steps if step.before == "pool"]

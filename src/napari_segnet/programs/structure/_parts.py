@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from napari_segnet.programs.structure._alike import in_chains, repeated
 from napari_segnet.programs.structure._attention import Squeeze
@@ -23,6 +22,13 @@ from napari_segnet.programs.structure._names import (
     role,
 )
 from napari_segnet.programs.structure._shared import recurrent_of
+from napari_segnet.programs.structure._shortcuts import (
+    MOST_IN_BLOCK,
+    closes,
+    follows,
+    is_beside,
+    owners_by_channels,
+)
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Part", "is_separable", "parts_of"]
@@ -33,8 +39,6 @@ _ORDINAL = re.compile(r"(first|second|third)")
 LEAST_OF_A_CLASS = 3
 """So many modules of one name, of two convolutions or more each, are blocks of one class."""
 PAIR = 2
-MOST_IN_BLOCK = 4
-"""A module with more convolutions of its own, without numbers, is a network and no block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +173,9 @@ def _residuals(left: list[Unit]) -> list[Part]:
     """Take out blocks with a shortcut of their own, and those of the same kind without."""
     found, inner = _stem(left), Counter[tuple[str, str]]()
     kinds: set[tuple[str, ...]] = set()
+    by_channels = owners_by_channels(left)
     for unit in list(left):
-        owner = _owner(unit.layer.name)
+        owner = _owner(unit.layer.name) or by_channels.get(unit.layer.name, "")
         if not owner or unit not in left:
             continue
         part = _block_of(owner, unit, left)
@@ -202,8 +207,9 @@ def _block_of(owner: str, beside: Unit, left: Sequence[Unit]) -> Part | None:
 def _stem(left: list[Unit]) -> list[Part]:
     """Take out a first block whose layers lie open, with the shortcut that is listed behind."""
     for at, unit in enumerate(left[: MOST_IN_BLOCK + 1]):
-        if at > 1 and is_shortcut(unit.layer.name.split(".")[0]):
-            inside = left[:at]
+        inside, name = left[:at], unit.layer.name
+        open_beside = "." not in name and is_beside(unit, inside)
+        if at > 1 and (is_shortcut(name.split(".")[0]) or open_beside):
             part = _with_shortcut(_holder(inside[0], {""}), inside, unit)
             if part is not None:
                 del left[: at + 1]
@@ -219,7 +225,7 @@ def _owner(name: str) -> str:
 
 
 def _with_shortcut(owner: str, inside: Sequence[Unit], beside: Unit) -> Part | None:
-    if not inside or len(inside) > MOST_IN_BLOCK or not _closes(inside):
+    if not inside or len(inside) > MOST_IN_BLOCK or not closes(inside):
         return None
     fits = (
         beside.inputs(False) == inside[0].inputs(False)
@@ -233,17 +239,6 @@ def _with_shortcut(owner: str, inside: Sequence[Unit], beside: Unit) -> Part | N
         # Slopes that are registered behind the shortcut belong to the sum.
         last, beside = replace(last, slopes=beside.slopes), replace(beside, slopes=None)
     return Part(units=(*inside[:-1], last), name=owner, shortcut=beside)
-
-
-def _closes(units: Sequence[Unit]) -> bool:
-    straight = all(False in unit.ways for unit in units)
-    return straight and all(_follows(one, two) for one, two in pairwise(units))
-
-
-def _follows(one: Unit, two: Unit) -> bool:
-    """Tell if the channels of one fit the next; a depthwise one has a group for each."""
-    given, taken = one.outputs(False), two.inputs(False)
-    return given == taken or (taken == 1 and two.outputs(False) == given)
 
 
 def _leaves(units: Sequence[Unit], name: str) -> tuple[str, ...]:
@@ -270,7 +265,7 @@ def _same_kind(
             if pattern(name) != holder and depth < 3 and not alike:
                 continue
             fits = len(inside) <= MOST_IN_BLOCK and inside and inside[0] == unit
-            if fits and _closes(inside) and unit.inputs(False) == inside[-1].outputs(False):
+            if fits and closes(inside) and unit.inputs(False) == inside[-1].outputs(False):
                 found.append(Part(units=tuple(inside), name=name, identity=True))
                 for one in inside:
                     left.remove(one)
@@ -371,7 +366,7 @@ def _joined(
     grows = one.layer.parent in growing and _grows(two) and not is_separable(one, two)
     if one.layer.parent in loose or grows:
         return False
-    if False not in one.ways or one.ways[0] or two.ways[0] or not _follows(one, two):
+    if False not in one.ways or one.ways[0] or two.ways[0] or not follows(one, two):
         return False
     if max(two.kernel) % 2 == 0:
         return False
@@ -418,4 +413,4 @@ def _in_one_block(
         small |= some and (role(block) == BOTTLENECK or classes.get(word, 0) >= LEAST_OF_A_CLASS)
     straight = False in one.ways and not one.ways[0] and not two.ways[0]
     straight &= max(two.kernel) % 2 == 1
-    return alike and named and small and straight and _follows(one, two)
+    return alike and named and small and straight and follows(one, two)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._mirrored import mirrored
 from napari_segnet.programs.structure._nested import nested
 from napari_segnet.programs.structure._orders import networks
 from napari_segnet.programs.structure._parts import Part
@@ -19,7 +20,14 @@ def topologies(parts: Sequence[Part], facts: Facts) -> tuple[Topology, ...]:
     """Return the networks that can be made of all parts, cheapest first."""
     if (grid := nested(parts)) is not None:
         return (grid,)
-    return tuple(_stacked(parts, facts)) or tuple(Search(parts, facts).run())
+    if stacked := tuple(_stacked(parts, facts)):
+        return stacked
+    found = Search(parts, facts).run()
+    mirror = mirrored(parts)
+    if mirror is None:
+        return tuple(found)
+    others = [one for one in found if one.steps != mirror.steps]
+    return tuple(sorted([mirror, *others], key=lambda one: one.cost))
 
 
 def _stacked(parts: Sequence[Part], facts: Facts) -> Iterator[Topology]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -106,6 +107,7 @@ def units_of(
     found: list[Unit] = []
     left: list[StoredLayer] = []
     waiting: StoredLayer | None = None
+    alone = _wrapped(layers)
     for one, after in zip(layers, (*layers[1:], None), strict=True):
         if one.kind == "convolution":
             unit = Unit(layer=one, ways=_ways(one, kinds))
@@ -113,7 +115,7 @@ def units_of(
                 unit, waiting = replace(unit, norm=waiting, norm_first=True), None
             found.append(unit)
         elif one.kind in ("norm", "slopes"):
-            if _leads(found, one, after) or not _attach(found, one):
+            if _leads(found, one, after, alone) or not _attach(found, one):
                 left += [waiting] if waiting else []
                 waiting = one if one.kind == "norm" else None
                 left += [one] if waiting is None else []
@@ -195,17 +197,33 @@ def _attach(found: list[Unit], one: StoredLayer) -> bool:
     return True
 
 
-def _leads(found: Sequence[Unit], one: StoredLayer, after: StoredLayer | None) -> bool:
+def _wrapped(layers: Sequence[StoredLayer]) -> dict[str, str]:
+    """Return the modules that hold a norm and no other tensors, and the one around each.
+
+    They are a norm with its activation.
+    """
+    held = Counter(one.parent for one in layers)
+    inner = {one.parent.rpartition(".")[0] for one in layers}
+    return {
+        one.parent: one.parent.rpartition(".")[0]
+        for one in layers
+        if one.kind == "norm" and held[one.parent] == 1 and one.parent not in inner
+    }
+
+
+def _leads(
+    found: Sequence[Unit], one: StoredLayer, after: StoredLayer | None, alone: Mapping[str, str]
+) -> bool:
     """Tell if a norm is the first layer of its module, and the next one there takes its channels.
 
-    Then it stands before that convolution, and is none of the module before.
+    Then it stands before that convolution, and is none of the module before. ``alone``: modules
+    that hold no more than a norm.
     """
     if one.kind != "norm" or after is None or after.kind != "convolution" or not found:
         return False
-    last = found[-1].layer
-    inside = any(unit.layer.parent == one.parent for unit in found[-1:])
-    named = after.parent == one.parent and not inside and last.parent != one.parent
-    return bool(one.parent) and named and after.weight[1] == one.width
+    last, holder = found[-1].layer.parent, alone.get(one.parent, one.parent)
+    named = after.parent == holder and last != holder
+    return bool(holder) and named and after.weight[1] == one.width
 
 
 def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from support.unets._pictures import accumulate, batch_of, draw_weights, sources
 from torch import nn
@@ -27,12 +28,12 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Unpadded(nn.Module):
-    """Five levels."""
+    """As many levels as widths, the channels of the image not counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.enc = nn.ModuleList([block(a, b) for a, b in pairwise(WIDTHS)])
-        steps = list(pairwise(WIDTHS[:0:-1]))
+        self.enc = nn.ModuleList([block(a, b) for a, b in pairwise(widths)])
+        steps = list(pairwise(widths[:0:-1]))
         self.up = nn.ModuleList([nn.ConvTranspose2d(a, b, 2, 2) for a, b in steps])
         self.dec = nn.ModuleList([block(2 * b, b) for _, b in steps])
         self.out = nn.Conv2d(WIDTHS[1], 2, 1)
@@ -50,8 +51,11 @@ class Unpadded(nn.Module):
         return answer
 
 
-def test_a_network_without_paddings_stands_before_one_that_reflects(tmp_path: Path) -> None:
-    network, random = Unpadded(), np.random.default_rng(0)
+@pytest.mark.parametrize("levels", [3, 4, 5])
+def test_a_network_without_paddings_stands_before_one_that_reflects(
+    levels: int, tmp_path: Path
+) -> None:
+    network, random = Unpadded(WIDTHS[: levels + 1]), np.random.default_rng(0)
     draw_weights(network, 0)
     pictures = sources("photographs", None)
     accumulate(network, [batch_of(random, pictures, "÷255", 3, (252, 252), 2) for _ in range(4)])

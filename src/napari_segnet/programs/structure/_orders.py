@@ -101,7 +101,7 @@ def _orders_of(
         yield ("steps up last",), inserted
     if turned := _with_steps_up_first(parts, places):
         yield ("steps up behind",), turned
-    if role(names[places[0]]) == OUTPUT and not by_name:
+    if role(names[places[0]]) == OUTPUT and not by_name and not _takes_image(parts[places[0]]):
         yield ("head last",), (*places[1:], places[0])
     yield from _of_lists(parts, names, by_name)
     gates = [at for at in places if parts[at].gate]
@@ -244,6 +244,11 @@ def _is_head(part: Part) -> bool:
     alone = len(part.units) == 1 and not (part.shortcut or part.identity or part.gate)
     bare = alone and max(unit.kernel) == 1 and unit.norm is None and unit.slopes is None
     return bare and unit.outputs(False) < unit.inputs(False)
+
+
+def _takes_image(part: Part) -> bool:
+    """Tell if a part takes few channels and answers more, as the first one of a network does."""
+    return part.inputs(False) <= MOST_COLOURS and part.inputs(False) < part.outputs(False)
 
 
 def _comparable(value: object) -> tuple[float, ...]:

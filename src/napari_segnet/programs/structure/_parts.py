@@ -196,6 +196,9 @@ def _block_of(owner: str, beside: Unit, left: Sequence[Unit]) -> Part | None:
 
     ``block_up`` beside ``block.conv1`` is another layer.
     """
+    branch = beside.layer.name.removeprefix(f"{owner}.").split(".")[0]
+    if any(one.layer.name.startswith(f"{owner}.{branch}.") for one in left if one != beside):
+        return None  # a module of that name holds the block itself
     for held in ((f"{owner}.",), (f"{owner}.", f"{owner}_")):
         inside = [one for one in left if one.layer.name.startswith(held) and one != beside]
         part = _with_shortcut(owner, inside, beside)

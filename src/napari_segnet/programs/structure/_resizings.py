@@ -33,7 +33,8 @@ def resizings(
         favoured = "bilinear-aligned" if whole else "bilinear" if by_function else ""
         linear = not favoured and (bool(narrow) or _joined_at_once(topology))
         unpools = can_unpool(parts, topology)
-        if unpools and pools_at_the_end(topology):
+        listed = any(part.gap or part.lead for part in parts)  # no Sequential knows the places
+        if unpools and not listed and pools_at_the_end(topology):
             favoured, linear = UNPOOLED, False  # nothing is gained by a pooling that is undone
         values = ordered("linear_resize") if linear else ordered("resize", favoured)
         left_out = () if unpools else (UNPOOLED,)

@@ -39,7 +39,8 @@ def mirrored(parts: Sequence[Part]) -> Topology | None:
     if not widened or half < LEAST_IN_STAGE * (len(stages) + 1):
         return None
     before: dict[int, Before] = dict.fromkeys(stages, "pool")
-    before |= {count - at: "resize" for at in stages} | {half: "pool-resize"}
+    before.update({count - at: "resize" for at in stages})
+    before[half] = "pool-resize"
     steps, place = [], 0
     for number, part in enumerate(parts):
         inside = range(place + 1, place + len(part.units))

@@ -172,7 +172,7 @@ def test_more_fields_than_any_network_has_are_refused(tmp_path: Path, monkeypatc
 
 def test_a_saved_model_of_tensorflow_is_none(tmp_path: Path) -> None:
     path = tmp_path / "saved_model.pb"
-    path.write_bytes(b"\x08\x01\x12\x20" + b"serve" * 20)
+    path.write_bytes(b"\x08\x01\x12\x80\x01\n\x7e" + b"\x12\x05serve" * 18)
     with pytest.raises(UnsupportedWeightsError, match="TensorFlow"):
         open_tree(path)
 

@@ -68,7 +68,13 @@ UNSUPPORTED = {
         pickle.dumps({"a": torch.ones(2)}),
         r"plain Python pickle with the entries a,.*torch\.save",
     ),
-    "tensorflow": (b"\x08\x01\x12\x04\n\x05serve" + bytes(50), "a TensorFlow model"),
+    "tensorflow": (b"\x08\x01\x12\x04\n\x05serve" + bytes(50), r"a TensorFlow model.*\.keras"),
+    "tensorflow with many operations": (
+        b"\x08\x01\x12\xa9\xb4\x05\n\x95\xd2\x03\x12" + b"\n\x06Conv2D" * 600,
+        "a TensorFlow model.*tf2onnx",
+    ),
+    "tensorflow's list": (b'model_checkpoint_path: "m-1"\n', "TensorFlow checkpoint.*load_weights"),
+    "openvino": (b'<?xml version="1.0"?>\n<net name="u" version="11">', "OpenVINO.*ONNX"),
     "tar": (tar(), r"tar archive \(torch itself"),
     "gzip": (b"\x1f\x8b\x08" + bytes(50), "compressed archive.*Unpack"),
     "npy": (b"\x93NUMPY" + bytes(50), r"numpy array \(\.npy\)"),
@@ -123,6 +129,27 @@ def test_known_kinds_are_refused_by_name(kind: str, tmp_path: Path) -> None:
         open_tree(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("model.ckpt-100.data-00000-of-00001", "TensorFlow checkpoint.*load_weights"),
+        ("frozen_graph.pb", "a graph of TensorFlow.*tf2onnx"),
+        ("unet.mlmodel", "Core ML.*PyTorch"),
+        ("unet.engine", "TensorRT.*ONNX"),
+        ("vgg.caffemodel", "Caffe"),
+        ("yolov3.weights", "Darknet"),
+    ],
+)
+def test_files_that_only_their_name_tells(name: str, match: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\xfe\xdc\xba\x98" * 9)
+    with pytest.raises(UnsupportedWeightsError, match=f"{name} is .*{match}"):
+        open_tree(path)
+    path.write_bytes(b"")
+    with pytest.raises(BrokenWeightsError, match="is empty"):
+        open_tree(path)
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_damage_is_told(kind: str, tmp_path: Path) -> None:
     content, match = BROKEN[kind]
@@ -149,8 +176,9 @@ def test_missing_file(tmp_path: Path) -> None:
     [
         ("net.pth", r"choose the weights inside it, such as net\.pth"),
         ("data.pkl", "a .pth file that was unpacked"),
-        ("saved_model.pb", "a TensorFlow model"),
-        ("notes.txt", "choose a file written by torch.save"),
+        ("saved_model.pb", "a TensorFlow model.*save.*network.keras"),
+        ("unet.h5", "such as unet.h5"),
+        ("notes.txt", "choose a file of PyTorch .*Keras .*ONNX"),
     ],
 )
 def test_a_folder(inside: str, match: str, tmp_path: Path) -> None:

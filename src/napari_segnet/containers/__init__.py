@@ -29,7 +29,7 @@ from napari_segnet.containers.keras_h5 import KerasH5, holds_keras
 from napari_segnet.containers.keras_zip import KerasZip
 from napari_segnet.containers.onnx_file import Onnx
 from napari_segnet.containers.pickled_arrays import PickledArrays
-from napari_segnet.containers.refused import REFUSED
+from napari_segnet.containers.refused import NAMED, REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
 from napari_segnet.containers.torch_export import TorchExport
 from napari_segnet.containers.torch_legacy import TorchLegacy
@@ -78,6 +78,7 @@ CONTAINERS: tuple[Container, ...] = (
     Onnx(),
     *REFUSED,
     *DAMAGED,
+    *NAMED,
 )
 """In the order they are asked; the first that knows a file opens or refuses it."""
 

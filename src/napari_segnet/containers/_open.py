@@ -9,6 +9,8 @@ from typing import Any
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._types import Container, TensorRef, Tree
+from napari_segnet.containers.damaged import KNOWN
+from napari_segnet.containers.refused import SAVED_MODEL
 from napari_segnet.errors import BrokenWeightsError, WeightsError
 
 __all__ = ["is_one_of", "open_with", "understood"]
@@ -16,7 +18,8 @@ __all__ = ["is_one_of", "open_with", "understood"]
 _HEAD_BYTES = 4096
 ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What becomes of names and numbers that nobody foresees."""
-_CHOOSE = "choose a file written by torch.save (.pth, .pt) or a .safetensors file"
+_CHOOSE = f"choose {KNOWN}"
+_WEIGHTS = (".pth", ".pt", ".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".pt2")
 
 
 def open_with(containers: Iterable[Container], path: Path) -> Tree:
@@ -113,8 +116,8 @@ def _folder_advice(path: Path) -> str:
             "with automatic unpacking switched off"
         )
     if "saved_model.pb" in held:
-        return "it is a TensorFlow model, which this version does not open"
-    weights = sorted(name for name in held if name.endswith((".pth", ".pt", ".safetensors")))
+        return f"it is a TensorFlow model, which this version does not open. {SAVED_MODEL[:-1]}"
+    weights = sorted(name for name in held if name.lower().endswith(_WEIGHTS))
     if weights:
         return f"choose the weights inside it, such as {weights[0]}"
     return _CHOOSE

@@ -11,13 +11,14 @@ from napari_segnet.containers._types import Tree
 from napari_segnet.containers._zip import names
 from napari_segnet.errors import BrokenWeightsError
 
-__all__ = ["DAMAGED", "Damaged"]
+__all__ = ["DAMAGED", "KNOWN", "Damaged"]
 
 _REPLACEMENT = "\ufffd".encode()  # EF BF BD: what text conversion puts for any other byte
 _MAX_HEADER = 100_000_000  # as in safetensors_file.py
 _WEB_PAGE = re.compile(rb"\s*(?:<!doctype\s+html|<html|<head|<\?xml|<!--)", re.IGNORECASE)
 _LFS_SIZE = re.compile(rb"^size (\d+)", re.MULTILINE)
-_KNOWN = "a file written by torch.save (.pth, .pt) or a .safetensors file"
+KNOWN = "a file of PyTorch (.pth, .pt, .safetensors), Keras (.h5, .keras) or ONNX (.onnx)"
+"""The kinds of files that are opened, in a sentence."""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Damaged:
                 size=f"{path.stat().st_size:,}",
                 wanted=f"{int(size.group(1)[:18]):,} bytes" if size else "larger",
                 first=_first_words(head),
-                known=_KNOWN,
+                known=KNOWN,
             )
         )
 

@@ -5,6 +5,7 @@ Each is a container of its own, so that a later version can put a real one in it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,21 @@ from napari_segnet.containers._types import Tree
 from napari_segnet.containers._zip import names
 from napari_segnet.errors import UnsupportedWeightsError
 
-__all__ = ["REFUSED", "Refused"]
+__all__ = ["NAMED", "REFUSED", "SAVED_MODEL", "Refused", "is_saved_model"]
 
 _STATE_DICT = (
     "Open it once where it was made and save its tensors alone: "
     "torch.save(model.state_dict(), 'weights.pth')."
+)
+_SOURCE = "Use the PyTorch, Keras or ONNX file that it was converted from."
+SAVED_MODEL = (
+    "Save it with the Keras that made it: keras.models.load_model(FOLDER).save('network.keras'). "
+    "Or convert it: python -m tf2onnx.convert --saved-model FOLDER --output network.onnx."
+)
+"""What to do with a folder that TensorFlow saved."""
+_CHECKPOINT = (
+    "Its network stands in code alone: load it there with load_weights, and save the network: "
+    "model.save('network.keras')."
 )
 _TAR = slice(257, 262)  # where POSIX tar has its magic word
 
@@ -93,8 +104,20 @@ def _tar(head: bytes, _names: frozenset[str]) -> bool:
     return head[_TAR] == b"ustar"
 
 
+def is_saved_model(head: bytes) -> bool:
+    """Tell ``saved_model.pb`` from ONNX, which begins alike.
+
+    Its version 1 is followed by a message that begins with a message, that of ONNX by a name.
+    """
+    return bool(re.match(rb"\x08\x01\x12[\x80-\xff]*[\0-\x7f]\n", head, re.DOTALL))
+
+
 def _tensorflow(head: bytes, _names: frozenset[str]) -> bool:
-    return head.startswith(b"\x08\x01\x12") and b"serve" in head
+    return is_saved_model(head)
+
+
+def _openvino(head: bytes, _names: frozenset[str]) -> bool:
+    return bool(re.match(rb"\s*(<\?xml[^>]*>)?\s*<net\s", head))
 
 
 _UNPACK = "Unpack it and open the weights file inside."
@@ -122,14 +145,21 @@ REFUSED: tuple[Refused, ...] = (
         "Save the arrays as tensors: torch.save(state_dict, 'weights.pth').",
         _npz,
     ),
-    Refused("core-ml", "a Core ML model", "Use the PyTorch weights it was made of.", _core_ml),
+    Refused("core-ml", "a Core ML model", _SOURCE, _core_ml),
     Refused("zip", "a zip archive that torch did not write", _UNPACK, _other_zip),
     Refused(
         "tensorflow",
         "a TensorFlow model",
-        "Use the network's PyTorch version if there is one, saved as a state dict.",
+        SAVED_MODEL,
         _tensorflow,
     ),
+    Refused(
+        "tensorflow-checkpoint",
+        "the list of a TensorFlow checkpoint",
+        _CHECKPOINT,
+        _starts(b"model_checkpoint_path:"),
+    ),
+    Refused("openvino", "a program of OpenVINO", _SOURCE, _openvino),
     Refused(
         "tar",
         "a tar archive (torch itself wrote such files until 2017)",
@@ -173,7 +203,61 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         "tflite",
         "a TensorFlow Lite program",
-        "Use the network's PyTorch version if there is one, saved as a state dict.",
+        "Use the Keras file that it was made of, or convert it: python -m tf2onnx.convert --tflite "
+        "FILE --output network.onnx.",
         lambda head, _names: head[4:8] == b"TFL3",
     ),
 )
+
+
+# ---- By the name alone -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Named(Refused):
+    """A kind of file that only the end of its name tells.
+
+    Attributes
+    ----------
+    file : str
+        A regular expression of that end.
+    """
+
+    file: str = ""
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell from the end of the name."""
+        return bool(re.search(self.file + "$", path.name, re.IGNORECASE))
+
+
+def _named(name: str, what: str, advice: str, file: str) -> _Named:
+    return _Named(name, what, advice, _starts(), file)
+
+
+NAMED: tuple[Refused, ...] = (
+    _named(
+        "tensorflow-checkpoint-part",
+        "a part of a TensorFlow checkpoint",
+        _CHECKPOINT,
+        r"\.(index|meta|data-\d+-of-\d+)",
+    ),
+    _named(
+        "tensorflow-graph",
+        "a graph of TensorFlow",
+        "Save the network with Keras: model.save('network.keras'). Or convert it: python -m "
+        "tf2onnx.convert --graphdef FILE --inputs NAME:0 --outputs NAME:0 --output network.onnx.",
+        r"\.pb",
+    ),
+    _named("core-ml-file", "a Core ML model", _SOURCE, r"\.mlmodel"),
+    _named(
+        "tensorrt", "a program of TensorRT for one kind of GPU", _SOURCE, r"\.(engine|trt|plan)"
+    ),
+    _named("caffe", "a network of Caffe", "Convert it to ONNX or PyTorch.", r"\.caffemodel"),
+    _named(
+        "darknet",
+        "a file of Darknet, which holds numbers without names",
+        "Convert it to ONNX or PyTorch.",
+        r"\.weights",
+    ),
+)
+"""Asked last, of files in which nothing else was recognised."""

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_segnet.errors import ImageError
-from napari_segnet.widgets.layers.neighbours import show_neighbour
+from napari_segnet.widgets.layers.neighbours import is_covered, show_neighbour, uncover
 from napari_segnet.widgets.layers.subject import bind
 from napari_segnet.widgets.layers.view_acts import VIEW_KEYS, view_acts
 from napari_segnet.widgets.qt.keys import shared_keys
@@ -80,3 +80,34 @@ def test_an_image_in_no_file_has_no_neighbour(viewer):
         show_neighbour(viewer, 1)
     view_acts(viewer).next_image()
     assert "This image is not in a file" in viewer.status
+
+
+def three_images(viewer, **changes):
+    """Return three images of one place, as napari opens a folder, and labels of each."""
+    images = [viewer.add_image(np.full((20, 30), n), **changes) for n in range(3)]
+    labels = [viewer.add_labels(np.ones((20, 30), np.int32)) for _ in images]
+    for mine, image in zip(labels, images, strict=True):
+        bind(mine, image)
+    return images, labels
+
+
+def test_an_image_below_another_one_is_shown_alone_with_its_labels(viewer):
+    images, labels = three_images(viewer)
+    assert [is_covered(viewer, image) for image in images] == [True, True, False]
+    uncover(viewer, images[0])
+    assert [layer.visible for layer in [*images, *labels]] == [True, False, False] * 2
+    assert viewer.layers.selection.active is labels[0]
+    images[0].visible, images[1].visible = False, True
+    assert is_covered(viewer, images[0]), "another one is seen in its place"
+
+
+def test_images_that_cover_nothing_stay(viewer):
+    images, labels = three_images(viewer, blending="additive")  # channels
+    images[2].blending, images[2].opacity = "translucent", 0.5
+    images.append(viewer.add_image(np.zeros((20, 30)), translate=(0, 25)))  # a mosaic
+    for image in images:
+        uncover(viewer, image)
+    assert all(layer.visible for layer in [*images, *labels])
+    viewer.layers.remove(images[0])
+    assert not is_covered(viewer, images[0])
+    uncover(viewer, None)

@@ -16,6 +16,7 @@ from support.hand import until
 from napari_segnet.progress import job, run
 from napari_segnet.review import Review, State
 from napari_segnet.samples import nuclei_2d
+from napari_segnet.simple import segment_image
 from napari_segnet.widgets.layers.subject import bind
 from napari_segnet.widgets.recovery import recorded_layer
 from napari_segnet.widgets.recovery.recorder import keep_journal
@@ -391,3 +392,36 @@ def test_accept_and_next_by_the_keyboard(make_viewer):
     until(lambda: not (layer.data == third).any(), 10)
     user.key("u")
     until(lambda: State.UNSEEN is panel.reviews.of(layer).state(first), 10)
+
+
+@pytest.mark.subprocess
+def test_labels_of_another_session_are_compared_with_the_network_that_made_them(
+    viewer, layer, panel, qtbot
+):
+    assert panel.network.currentData() == "nuclei"
+    pixels = np.asarray(nuclei_2d().data)[:96, :96]
+    image = viewer.add_image(pixels.max() - pixels, name="dark")
+    made = segment_image("nuclei", image.data, invert="yes")
+    found = viewer.add_labels(made.labels, metadata={"segnet": {"origin": made.origin.to_json()}})
+    bind(found, image)
+    assert panel.layer is found
+    assert panel.network.currentData() == "nuclei"
+    panel.network.setCurrentIndex(panel.network.findData("nuclei-dark"))
+    viewer.layers.selection.active = image
+    assert panel.network.currentData() == "nuclei-dark", "the user chose it for these labels"
+    viewer.layers.selection.active = layer
+    viewer.layers.selection.active = found
+    assert panel.network.currentData() == "nuclei"
+    looked_at(panel, "nuclei")
+    assert "compared with" in panel.said.text()
+    assert (panel.model.items.ids > 0).all(), "run without inversion, it would miss objects"
+
+
+def test_a_network_that_is_gone_is_not_proposed(viewer, panel, tmp_path):
+    path = tmp_path / "mine.pth"
+    origin = {"checkpoint": {"path": str(path)}}
+    viewer.add_labels(painter.objects(), metadata={"segnet": {"origin": origin}})
+    assert panel.network.findData(str(path)) == -1
+    path.touch()
+    viewer.add_labels(painter.objects(), metadata={"segnet": {"origin": origin}})
+    assert panel.network.currentData() == str(path)

@@ -171,6 +171,34 @@ def test_cancel_within_a_second(viewer, dock, qtbot):
     assert dock.run_box.button.isEnabled()
 
 
+def test_labels_are_shown_over_the_image_that_they_are_of(viewer, dock, qtbot, weights):
+    first, second = (viewer.add_image(cells(), name=name) for name in ("first", "second"))
+    choose(dock, qtbot, weights)
+    viewer.layers.selection.active = first
+    run(dock, qtbot)
+    assert [first.visible, second.visible, dock.result.visible] == [True, False, True]
+
+    viewer.layers.selection.active = second
+    run(dock, qtbot)
+    (before, now) = labels_of(viewer)
+    assert [first.visible, before.visible, second.visible, now.visible] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+    # She goes on to the first image while the network is at work on the second one.
+    viewer.layers.remove(now)
+    viewer.layers.selection.active = second
+    with qtbot.waitSignal(dock._runner.finished, timeout=60_000):
+        dock.run()
+        second.visible, first.visible, before.visible = False, True, True
+        viewer.layers.selection.active = before
+    assert [layer.visible for layer in labels_of(viewer)] == [True, False]
+    assert viewer.layers.selection.active is before
+
+
 def test_a_layer_removed_during_the_run(viewer, dock, qtbot):
     layer = viewer.add_image(cells(), name="cells")
     choose(dock, qtbot, "nuclei")

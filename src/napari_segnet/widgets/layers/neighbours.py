@@ -1,9 +1,11 @@
-"""The next and the previous image of the folder that an image was opened from."""
+"""Which of several images is shown: the next one of a folder, or that of new labels."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers import image_paths, open_image
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-__all__ = ["show_neighbour"]
+__all__ = ["is_covered", "show_neighbour", "uncover"]
+
+COVERING = ("opaque", "translucent", "translucent_no_depth")
+"""Blendings with which a layer hides what lies below it."""
+MOSTLY = 0.5
+"""Of the smaller of two images: two that share less lie side by side."""
 
 
 def show_neighbour(viewer: napari.viewer.Viewer, step: int) -> napari.layers.Image:
@@ -52,7 +59,44 @@ def show_neighbour(viewer: napari.viewer.Viewer, step: int) -> napari.layers.Ima
         )
     layer = _opened(viewer, others[at]) or _open(viewer, others[at])
     _show_alone(viewer, layer)
+    viewer.reset_view()
     return layer
+
+
+def uncover(viewer: napari.viewer.Viewer, image: napari.layers.Image | None) -> None:
+    """Show an image alone, with its labels, if another image hides it; else change nothing.
+
+    With several images of one place, as napari opens those of a folder, labels would be seen
+    over an image that they do not belong to.
+    """
+    if image is not None and is_covered(viewer, image):
+        _show_alone(viewer, image)
+
+
+def is_covered(viewer: napari.viewer.Viewer, image: napari.layers.Image) -> bool:
+    """Tell if another image is seen in the place of an image."""
+    if image not in viewer.layers:
+        return False
+    above = list(viewer.layers)[viewer.layers.index(image) + 1 :]
+    others = images_in(above if image.visible else viewer.layers)
+    return any(_covers(other, image, viewer) for other in others if other is not image)
+
+
+def _covers(
+    other: napari.layers.Image, image: napari.layers.Image, viewer: napari.viewer.Viewer
+) -> bool:
+    if not other.visible or other.opacity < 1 or other.blending not in COVERING:
+        return False
+    boxes = [_displayed(layer, viewer) for layer in (other, image)]
+    shared = np.minimum(*(stop for _, stop in boxes)) - np.maximum(*(start for start, _ in boxes))
+    area = float(np.prod(np.maximum(shared, 0)))
+    return area > MOSTLY * min(float(np.prod(stop - start)) for start, stop in boxes)
+
+
+def _displayed(layer: napari.layers.Layer, viewer: napari.viewer.Viewer) -> Any:
+    """Return where a layer begins and ends along the axes that are displayed."""
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    return layer.extent.world[:, [axis for axis in axes if axis >= -layer.ndim]]
 
 
 def _image_meant(viewer: napari.viewer.Viewer) -> napari.layers.Image | None:
@@ -93,4 +137,3 @@ def _show_alone(viewer: napari.viewer.Viewer, image: napari.layers.Image) -> Non
         layer.visible = of is image
     own = [layer for layer, of in labels.items() if of is image]
     viewer.layers.selection.active = own[-1] if own else image
-    viewer.reset_view()

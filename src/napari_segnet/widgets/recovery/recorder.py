@@ -21,6 +21,7 @@ from napari_segnet.ownership import Hold
 from napari_segnet.widgets.layers.axes import level_0
 from napari_segnet.widgets.layers.digest import digest_if_known, digest_of
 from napari_segnet.widgets.layers.history import Step
+from napari_segnet.widgets.layers.neighbours import uncover
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.saves import hear_saves
@@ -328,6 +329,8 @@ class JournalKeeper(QObject):
         else:
             self._watch(layer, offer, mine)
             viewer.add_layer(layer)
+            uncover(viewer, subject_of(layer, viewer.layers))
+            viewer.layers.selection.active = layer
         if lost:
             self.noted.emit(lost)
         return layer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from napari_segnet import cache
 from napari_segnet.by_label import ByLabel
-from napari_segnet.errors import ImageError, SegnetError
+from napari_segnet.errors import ImageError, SegnetError, SettingsError
 from napari_segnet.image import Image
+from napari_segnet.plan.settings import FORMER_RUNS, PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import (
     Items,
@@ -21,6 +22,7 @@ from napari_segnet.review import (
     uncertainty_of_own,
     uncertainty_unaided,
 )
+from napari_segnet.settings import settings_from
 from napari_segnet.widgets.checkpoint.recognise import recognise_with_proof
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
@@ -35,12 +37,13 @@ from napari_segnet.widgets.layers.subject import (
     subject_of,
 )
 from napari_segnet.widgets.qt.torch_loading import load_torch
+from napari_segnet.widgets.review.network_choice import checkpoint_of
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-__all__ = ["Given", "look_at", "network_input", "rectangle_of"]
+__all__ = ["Given", "as_made", "look_at", "network_input", "rectangle_of"]
 
 Known = tuple[npt.NDArray[np.int64], npt.NDArray[Any]]
 COPY_PX = 2**22
@@ -63,6 +66,10 @@ class Given:
         The picture of exactly these pixels, if a network is to be run on it.
     scores, classes : tuple of ndarray
         ``(n,)`` ids and ``(n,)`` what is known of them.
+    predict : PredictSettings or None
+        How the network is run, if not as usual.
+    told : mapping
+        Facts of the network that the user said.
     """
 
     name: str
@@ -71,6 +78,8 @@ class Given:
     image: Image | None
     scores: Known
     classes: Known
+    predict: PredictSettings | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def network_input(
@@ -94,6 +103,17 @@ def network_input(
         scores=table_arrays(layer, "score"),
         classes=table_arrays(layer, "class"),
     )
+
+
+def as_made(given: Given, layer: napari.layers.Labels) -> Given:
+    """Return labels that are looked at with the network that made them, run as it was then."""
+    origin = record_of(layer).origin or {}
+    predict, told = origin.get("predict"), checkpoint_of(layer).get("told")
+    try:
+        settings = settings_from(PredictSettings, {**FORMER_RUNS, **(predict or {})})
+    except (SettingsError, TypeError):  # of another version, or a script's
+        return given
+    return replace(given, predict=settings, told=told if isinstance(told, Mapping) else {})
 
 
 def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tuple[Image, str]:
@@ -158,8 +178,10 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
     elif network and given.image is not None:
         yield Progress(what="reading the weights")
         load_torch()
-        checkpoint = yield from recognise_with_proof(network, {})
-        items = yield from uncertainty_of_labels(labels, checkpoint, given.image, flips=flips)
+        checkpoint = yield from recognise_with_proof(network, given.told)
+        items = yield from uncertainty_of_labels(
+            labels, checkpoint, given.image, given.predict, flips=flips
+        )
     else:
         items = yield from uncertainty_unaided(labels, axes)
     if scores or classes:

@@ -16,6 +16,7 @@ from napari_segnet.errors import SegnetError
 from napari_segnet.inference import PredictSettings
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.checkpoint.picker import is_weights
+from napari_segnet.widgets.layers.neighbours import uncover
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.view_acts import view_acts
 from napari_segnet.widgets.qt.job_runner import JobRunner
@@ -258,6 +259,7 @@ class SegmentDock(SegmentForm):
             self.message.fail(error)
             return
         self.run_box.begin()
+        uncover(self.viewer, self.image_box.image())
         self._runner.start(self.session.begin(request))
         self._refresh()
 

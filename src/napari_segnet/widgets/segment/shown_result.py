@@ -9,7 +9,9 @@ from qtpy.QtWidgets import QApplication
 
 from napari_segnet.errors import SegnetError
 from napari_segnet.widgets.layers.convert import labels_layer_args
+from napari_segnet.widgets.layers.neighbours import is_covered
 from napari_segnet.widgets.layers.record import metadata_with, record_of, update
+from napari_segnet.widgets.layers.subject import subject_of
 from napari_segnet.widgets.recovery.reviews import Reviews
 from napari_segnet.widgets.segment.batch import Segmented
 from napari_segnet.widgets.segment.jobs import Answer
@@ -103,9 +105,14 @@ class ShownResult(QObject):
         data, kwargs = _layer_args(asked, made, asked.labels)
         result = Result(subject=asked.subject, key=made.key)
         corrected = self.results.corrected(asked.subject, data.shape)
+        active = self._viewer.layers.selection.active
         self.box.fit(asked.source.image.axes)
         self.box.result = new = self.results.put(result, data, kwargs)
         self._session.remember(made.key, asked)
+        image = subject_of(new, self._viewer.layers)
+        if image is not None and is_covered(self._viewer, image):
+            new.visible = False  # the user has gone on to another image meanwhile
+            self._viewer.layers.selection.active = active
         same = corrected is not None and record_of(corrected).kind == made.segmentation.kind
         if corrected is not None and corrected is not new and same:
             self.merge.offer(corrected, new, result)

@@ -29,6 +29,7 @@ from napari_segnet.train import (
     score_held_out,
     train,
 )
+from napari_segnet.train._gate import no_judges
 from napari_segnet.train._learner import Learner
 
 
@@ -319,6 +320,15 @@ def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
     assert own not in trained.before.each
     assert trained.before.each[other] == rest.each[other]
     assert [change.name for change in trained.changes()] == ["0", "1", "2"], "to be looked at"
+
+
+def test_images_that_are_no_judges_share_a_note():
+    assert no_judges(["a", "b"]).text == (
+        "2 images (a, b) are left out of the score: their labels are the network's own output, "
+        "unchanged, so the old network would have a perfect score on them. Correct them, or hold "
+        "others out."
+    )
+    assert "9 images (1, 1, 1, 1, 1, others) are" in no_judges(["1"] * 9).text
 
 
 @pytest.mark.trains

@@ -20,7 +20,7 @@ from napari_segnet.steps.overlap import overlaps
 from napari_segnet.train._begin import SHOWN, advised, as_run, with_facts_of
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._forecast import Forecast, forecast
-from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
+from napari_segnet.train._gate import HeldOut, no_judges, score_held_out, trusted_part
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Change", "TrainingResult", "changes", "fine_tune"]
@@ -173,8 +173,8 @@ def _judged(
         if earlier is not None:
             before_earlier = yield from _scored(advised(network), earlier, plain, EARLIER_BEFORE)
         # What is its own answer would never let another one be better.
-        for path in before.own:
-            yield Progress(what="note", text=NO_JUDGE.format(name=Path(path).stem))
+        if before.own:
+            yield no_judges([Path(path).stem for path in before.own])
     checkpoint = yield from steps
     judged = checkpoint if before is None else with_facts_of(network, checkpoint, *SHOWN)
     after = yield from _scored(judged, dataset, how, "after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,12 +26,10 @@ from napari_segnet.train._comparison import (
     parts_of_pixels,
 )
 
-__all__ = ["NO_JUDGE", "HeldOut", "score_held_out", "trusted_part"]
+__all__ = ["HeldOut", "no_judges", "score_held_out", "trusted_part"]
 
-NO_JUDGE = (
-    "{name} is left out of the score: its labels are the network's own output, unchanged, so the "
-    "old network would have a perfect score on it. Correct it, or hold another image out."
-)
+MOST_NAMED = 5
+"""Images that a note names."""
 KEPT = 32
 """Images whose labels are kept to be looked at; the scores are of all."""
 
@@ -110,6 +108,20 @@ class HeldOut:
         return self.scores.ap50 if self.kind == "instance" else self.scores.dice
 
 
+def no_judges(names: Sequence[str]) -> Progress:
+    """Return the note that images are left out of the score, one sentence for all of them."""
+    one = len(names) == 1
+    shown = names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "others"]
+    listed = shown[0] if one else f"{len(names)} images ({', '.join(shown)})"
+    text = (
+        f"{listed} {'is' if one else 'are'} left out of the score: {'its' if one else 'their'} "
+        "labels are the network's own output, unchanged, so the old network would have a perfect "
+        f"score on {'it' if one else 'them'}. Correct {'it' if one else 'them'}, or hold "
+        f"{'another image' if one else 'others'} out."
+    )
+    return Progress(what="note", text=text)
+
+
 @job
 def score_held_out(
     network: Checkpoint, dataset: Dataset, settings: PredictSettings | None = None
@@ -139,7 +151,7 @@ def score_held_out(
     HeldOut
         Scores.
     """
-    samples = dataset.of("val")
+    samples = yield from _judges(dataset.of("val"))
     each: dict[str, tuple[Scores, ...]] = {}
     parts: dict[str, tuple[Parts, ...]] = {}
     own: list[str] = []
@@ -175,13 +187,18 @@ def score_held_out(
 _Labels = npt.NDArray[np.int32]
 
 
+def _judges(samples: Sequence[Sample]) -> Generator[Progress, None, list[Sample]]:
+    """Return the samples that somebody has looked at; a note names the others."""
+    untouched = [sample.name for sample in samples if sample.untouched]
+    if untouched:
+        yield no_judges(untouched)
+    return [sample for sample in samples if not sample.untouched]
+
+
 def _truth(
     sample: Sample,
 ) -> Generator[Progress, None, tuple[Image, _Labels, npt.NDArray[np.bool_]] | None]:
     """Read image, truth and where it counts; None, and a note, where it is left out."""
-    if sample.untouched:
-        yield Progress(what="note", text=NO_JUDGE.format(name=sample.name))
-        return None
     try:
         image = open_image(sample.image)
         truth = read_objects(sample, image)

@@ -229,7 +229,7 @@ def test_labels_drawn_in_one_channel_belong_to_all(viewer):
     with pytest.raises(ImageError, match="“drawn” has other labels in each channel, but labels be"):
         training_pair(image, labels, only_reviewed=False)
     labels.data[2] = labels.data[1]
-    given = network_input(labels, viewer, with_image=True)
+    given = network_input(labels, viewer, "nuclei")
     items = run(look_at(given, "", "", False))
     assert items.ids.tolist() == [7]
     assert labels.data[items.box(0)].shape == (3, 4, 4)

@@ -52,7 +52,7 @@ def test_the_layer_counts_whatever_it_is_called(viewer):
     assert subject_of(labels, viewer.layers) is image
     image.visible = False
     assert image_of(viewer, labels) is image
-    assert network_input(labels, viewer, True).image.data.max() == 1
+    assert network_input(labels, viewer, "nuclei").image.data.max() == 1
     assert training_pair(image, labels, False).image.read().max() == 1
     viewer.layers.remove(image)
     assert subject_of(labels, viewer.layers) is None, "another image is no guess"
@@ -71,7 +71,7 @@ def test_an_image_that_is_gone_is_asked_for(viewer):
     with pytest.raises(DatasetError, match=said):
         training_pair(image_of(viewer, labels), labels, False)
     with pytest.raises(ImageError, match="The image of “mine” is not open"):
-        network_input(labels, viewer, True)
+        network_input(labels, viewer, "nuclei")
 
 
 def test_a_name_of_an_earlier_version_counts_for_an_image_below(viewer):

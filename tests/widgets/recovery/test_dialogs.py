@@ -172,6 +172,29 @@ def test_later_keeps_it(viewer, folder):
     assert [2] == [summary(path).acts for path in folder.iterdir()]
 
 
+@pytest.mark.parametrize("by", ["later", "cross"])
+def test_several_are_offered_one_after_the_other(viewer, folder, by):
+    keeper, _ = corrected(viewer)
+    other = viewer.add_labels(painter.objects(), name="more nuclei")
+    other.paint((5, 5), 30)
+    bar = reopened(viewer)
+    hand.until(lambda: len(keeper.found_so_far) == 2, 20)
+    (bar,) = bars(viewer)
+    first = bar.offer
+    assert bar.text.text().endswith("1 more after this one.")
+    if by == "later":
+        press(bar, "segnet_recover_later")
+    else:  # the cross of its dock
+        viewer.window.remove_dock_widget(bar)
+        bar.deleteLater()
+    hand.until(lambda: [one.offer.path for one in bars(viewer)] not in ([], [first.path]), 5)
+    (bar,) = [one for one in bars(viewer) if one.parent() is not None]
+    assert bar.offer.path != first.path
+    assert "more after" not in bar.text.text()
+    press(bar, "segnet_recover")
+    assert not bars(viewer)
+
+
 def test_discard_deletes_it(viewer, folder):
     corrected(viewer)
     press(reopened(viewer), "segnet_recover_drop")

@@ -244,6 +244,16 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     assert layer.data.shape[0] > 40, "a legend stands below the picture"
 
 
+@pytest.mark.trains
+def test_stopped_before_there_is_anything_to_keep(dock, qtbot, weights, folder):
+    ready(dock, qtbot, weights, folder, epochs=40)
+    click(qtbot, dock.run_box.button)
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.run_box.stop)
+    assert not dock.stopped.isVisible()
+    assert dock.run_box.words.text() == "stopped before the first epoch ended: nothing kept"
+
+
 @pytest.mark.long
 @pytest.mark.trains
 def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -79,7 +79,15 @@ def guard(viewer: napari.viewer.Viewer, keeper: Keeper) -> CloseGuard:
 
 
 class RecoveryBar(QFrame):
-    """Offers corrections that were found; small, and gone after any answer."""
+    """Offers corrections that were found; small, and gone after any answer.
+
+    Attributes
+    ----------
+    closed : Signal
+        Its dock was closed, by an answer or without one.
+    """
+
+    closed = Signal()
 
     def __init__(self, offer: Summary, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -103,14 +111,30 @@ class RecoveryBar(QFrame):
         for button in (self.recover, self.later, self.drop):
             row.addWidget(button)
 
+    def tell(self, waiting: int) -> None:
+        """Say how many other offers come after this one."""
+        more = f" {waiting} more after this one." if waiting else ""
+        self.text.setText(_found(self.offer) + more)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Tell when the dock is closed: napari then takes this widget out of it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            self.closed.emit()
+
 
 class _Bars(QObject):
-    """Shows a bar above the canvas for each offer."""
+    """Shows a bar above the canvas for each offer, one after the other."""
 
     def __init__(self, viewer: napari.viewer.Viewer, keeper: Keeper) -> None:
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self._keeper = keeper
+        self._bar: RecoveryBar | None = None
+        self._waiting: list[Summary] = []
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._show_next)
         keeper.found.connect(self._offer)
         keeper.failed.connect(_warn)
         keeper.noted.connect(_note)
@@ -118,28 +142,42 @@ class _Bars(QObject):
             self._offer(offer)
 
     def _offer(self, offer: Summary) -> None:
+        self._waiting.append(offer)
+        if self._bar is None:
+            self._show_next()
+        else:
+            self._bar.tell(len(self._waiting))
+
+    def _show_next(self) -> None:
         viewer = self._viewer()
-        if viewer is None:
+        if viewer is None or window_of(viewer) is None or not self._waiting:
             return
-        bar = RecoveryBar(offer)
+        self._bar = bar = RecoveryBar(self._waiting.pop(0))
+        bar.tell(len(self._waiting))
         docked = viewer.window.add_dock_widget(
             bar, name="Unsaved corrections", area="top", add_vertical_stretch=False
         )
         docked.setMaximumHeight(96)
+        bar.recover.clicked.connect(lambda: self._answered(self._keeper.recover))
+        bar.later.clicked.connect(lambda: self._answered(self._keeper.refuse))
+        bar.drop.clicked.connect(lambda: self._answered(self._keeper.drop))
+        bar.closed.connect(self._closed)
 
-        def answered(act: Callable[[Summary], object]) -> None:
-            try:
-                act(offer)
-            except (SegnetError, OSError) as error:
-                _warn(error)
-            window = self._viewer()
-            if window is not None:
-                window.window.remove_dock_widget(bar)
-                bar.deleteLater()
+    def _answered(self, act: Callable[[Summary], object]) -> None:
+        bar, viewer = self._bar, self._viewer()
+        if bar is None:
+            return
+        try:
+            act(bar.offer)
+        except (SegnetError, OSError) as error:
+            _warn(error)
+        if viewer is not None:
+            viewer.window.remove_dock_widget(bar)
+            bar.deleteLater()
 
-        bar.recover.clicked.connect(lambda: answered(self._keeper.recover))
-        bar.later.clicked.connect(lambda: answered(self._keeper.refuse))
-        bar.drop.clicked.connect(lambda: answered(self._keeper.drop))
+    def _closed(self) -> None:
+        self._bar = None
+        self._soon.start()
 
 
 class CloseGuard(QObject):

@@ -37,13 +37,13 @@ from napari_segnet.widgets.layers.subject import (
     subject_of,
 )
 from napari_segnet.widgets.qt.torch_loading import load_torch
-from napari_segnet.widgets.review.network_choice import checkpoint_of
+from napari_segnet.widgets.review.network_choice import checkpoint_of, maker_of
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-__all__ = ["Given", "as_made", "look_at", "network_input", "rectangle_of"]
+__all__ = ["Given", "look_at", "network_input", "rectangle_of"]
 
 Known = tuple[npt.NDArray[np.int64], npt.NDArray[Any]]
 COPY_PX = 2**22
@@ -68,7 +68,7 @@ class Given:
         ``(n,)`` ids and ``(n,)`` what is known of them.
     predict : PredictSettings or None
         How the network is run, if not as usual.
-    told : mapping
+    overrides : mapping
         Facts of the network that the user said.
     """
 
@@ -79,13 +79,13 @@ class Given:
     scores: Known
     classes: Known
     predict: PredictSettings | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
-def network_input(
-    layer: napari.layers.Labels, viewer: napari.viewer.Viewer, with_image: bool
-) -> Given:
-    """Capture a layer, and the part of the image that it lies on.
+def network_input(layer: napari.layers.Labels, viewer: napari.viewer.Viewer, network: str) -> Given:
+    """Capture a layer, and the part of the image that it lies on, if a network is to be run.
+
+    The network that made the labels is run as it was then.
 
     Raises
     ------
@@ -93,9 +93,9 @@ def network_input(
         If there is no image of these labels.
     """
     image, axes = None, axes_of(layer, viewer.layers)
-    if with_image:
+    if network:
         image, axes = _image_of(layer, viewer)
-    return Given(
+    given = Given(
         name=layer.name,
         labels=layer.data,
         axes=axes,
@@ -103,17 +103,18 @@ def network_input(
         scores=table_arrays(layer, "score"),
         classes=table_arrays(layer, "class"),
     )
+    return _as_made(given, layer) if network and network == maker_of(layer) else given
 
 
-def as_made(given: Given, layer: napari.layers.Labels) -> Given:
+def _as_made(given: Given, layer: napari.layers.Labels) -> Given:
     """Return labels that are looked at with the network that made them, run as it was then."""
     origin = record_of(layer).origin or {}
-    predict, told = origin.get("predict"), checkpoint_of(layer).get("told")
+    predict, said = origin.get("predict"), checkpoint_of(layer).get("told")
     try:
         settings = settings_from(PredictSettings, {**FORMER_RUNS, **(predict or {})})
     except (SettingsError, TypeError):  # of another version, or a script's
         return given
-    return replace(given, predict=settings, told=told if isinstance(told, Mapping) else {})
+    return replace(given, predict=settings, overrides=said if isinstance(said, Mapping) else {})
 
 
 def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tuple[Image, str]:
@@ -178,7 +179,7 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
     elif network and given.image is not None:
         yield Progress(what="reading the weights")
         load_torch()
-        checkpoint = yield from recognise_with_proof(network, given.told)
+        checkpoint = yield from recognise_with_proof(network, given.overrides)
         items = yield from uncertainty_of_labels(
             labels, checkpoint, given.image, given.predict, flips=flips
         )

@@ -25,9 +25,9 @@ from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review.edits import add_and_say, delete_labels, middle_of
 from napari_segnet.widgets.review.form import ReviewForm
-from napari_segnet.widgets.review.jobs import as_made, look_at, network_input, rectangle_of
+from napari_segnet.widgets.review.jobs import look_at, network_input, rectangle_of
 from napari_segnet.widgets.review.mark import ObjectMark
-from napari_segnet.widgets.review.network_choice import NONE, OWN, maker_of, own_key
+from napari_segnet.widgets.review.network_choice import NONE, OWN, own_key
 from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
 if TYPE_CHECKING:
@@ -134,19 +134,17 @@ class ReviewPanel(ReviewForm):
         self.message.hide()
         layer = self.layer
         choice = str(self.network.currentData())
+        network = "" if choice in (OWN, NONE) else choice
         try:
             if layer is None:
                 raise SegnetError("Select the Labels layer to review first.")
-            given = network_input(layer, self.viewer, choice not in (OWN, NONE))
+            given = network_input(layer, self.viewer, network)
         except SegnetError as error:
             self.message.fail(error)
             return
         self._asked, self._touched = weakref.ref(layer), []
         self.run_box.begin()
         key = own_key(layer) if choice == OWN else ""
-        network = "" if choice in (OWN, NONE) else choice
-        if network and network == maker_of(layer):
-            given = as_made(given, layer)
         self._runner.start(partial(look_at, given, key, network, self.flips.isChecked()))
 
     def _found(self, items: Items) -> None:

@@ -307,12 +307,11 @@ class SegmentDock(SegmentForm):
         """Take a weights file as the network, pictures and folders as images to segment."""
         paths = list(paths)
         weights = [path for path in paths if is_weights(path)]
-        images = [path for path in paths if path not in weights]
         if len(weights) > 1:
             self.message.say("Several networks were dropped; the first one was taken.")
         if weights:
             self.choose_weights(str(weights[0]))
-        if images:
+        if images := [path for path in paths if path not in weights]:
             self.segment_files(images)
 
     def segment_files(self, paths: Iterable[Path]) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainDock"]
 
+NOTHING_KEPT = "stopped before the first epoch ended: nothing kept"
+
 
 class TrainDock(TrainForm):
     """Trains a network on a training set.
@@ -242,7 +244,7 @@ class TrainDock(TrainForm):
             self._runner.cancel()
 
     def _stopped(self) -> None:
-        self.run_box.end("stopped")
+        self.run_box.end("stopped" if self.session.has_more() else NOTHING_KEPT)
         self._follow()
         self.stopped.setVisible(self.session.has_more())
 

@@ -134,6 +134,8 @@ class Between:
             if part.lead and not related and part.first.layer.name not in self.padded:
                 sure = not self.parts[state.steps[0].part].lead
                 none, pool = none + (2.0 if sure else 0.5), 0.0 if sure else max(pool - 0.5, 0.0)
+        if self.turns.begins_level(state, at):
+            none, pool = none + 1.0, 0.0
         if self.turning and at == self.turning:
             none, pool = 0.5, 0.0
         if state.up:

@@ -281,6 +281,7 @@ def layout_word(topology: Topology) -> str:
     text = ";".join(
         f"{one.part}{one.transposed:d}{one.before}{one.join}{one.skip}{one.sees}"
         + "shuffled" * one.shuffled
+        + "flat" * (one.stride_one and topology.poolings > 0)
         + "below" * one.below
         for one in topology.steps
     )

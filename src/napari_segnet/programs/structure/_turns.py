@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._names import (
@@ -18,6 +18,9 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import State
 
 __all__ = ["Turns"]
+
+MOST_PLACES = 4
+"""Levels of more convolutions are not numbered by two digits."""
 
 
 class Turns:
@@ -44,6 +47,7 @@ class Turns:
             self.series.setdefault(own, []).append(at)
         self.depth = in_common(part.name for part in parts)
         self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
+        self.two_digits = _two_digits(self._own_name(at) for at in range(len(parts)))
 
     def eligible(self, state: State) -> Iterator[int]:
         """Yield the first and the last part of each list that are left, and what is next in order.
@@ -105,13 +109,42 @@ class Turns:
         """Tell if a part belongs to the same level as the one before, by its name."""
         if not state.steps:
             return False
-        names = self.parts[state.steps[-1].part].name, self.parts[at].name
-        one, two = (".".join(name.split(".")[self.depth :]) for name in names)
+        one, two = self._own_name(state.steps[-1].part), self._own_name(at)
         first, second = numbers(one), numbers(two)
+        if pattern(one) in self.two_digits and pattern(one) == pattern(two):
+            return first[0] // 10 == second[0] // 10 and first[1:] == second[1:]
         return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
+
+    def begins_level(self, state: State, at: int) -> bool:
+        """Tell if the digits of its name say that a part is the first of another level."""
+        if not state.steps:
+            return False
+        word = pattern(self._own_name(at))
+        both = word in self.two_digits and word == pattern(
+            self._own_name(state.steps[-1].part)
+        )
+        return both and not self.related(state, at)
+
+    def _own_name(self, at: int) -> str:
+        return ".".join(self.parts[at].name.split(".")[self.depth :])
 
 
 def _beside(part: Part) -> bool:
     """Tell if a part is one convolution that by its name stands on a skip connection."""
     single = len(part.units) == 1 and not part.shortcut and not part.identity
     return single and is_bridge(part.units[0].layer.name) and part.role != OUTPUT
+
+
+def _two_digits(names: Iterable[str]) -> frozenset[str]:
+    """Return patterns of names whose first number is a level and a place: ``enc11``, ``enc12``."""
+    found: dict[str, set[int]] = {}
+    for name in names:
+        if own := numbers(name):
+            found.setdefault(pattern(name), set()).add(own[0])
+    return frozenset(
+        word
+        for word, counted in found.items()
+        if all(10 < one < 100 and 1 <= one % 10 <= MOST_PLACES for one in counted)
+        and len({one // 10 for one in counted}) > 1
+        and len({one % 10 for one in counted}) > 1
+    )

@@ -16,12 +16,12 @@ def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> U
     step, part = steps[turn], parts[steps[turn].part]
     if len(part.units) != 1 or part.shortcut or part.identity or part.branches:
         return None
-    if step.transposed or step.shuffled:
+    if step.rises:
         return part.units[0]
     after = steps[turn + 1] if turn + 1 < len(steps) else None
     alone = part.units[0].norm is None and part.units[0].slopes is None
     rises = step.before == "resize" or (after is not None and after.before == "resize")
-    rises |= turn > 0 and steps[turn - 1].transposed and _only_bare(parts, steps[turn - 1], step)
+    rises |= turn > 0 and steps[turn - 1].rises and _only_bare(parts, steps[turn - 1], step)
     joins = after is not None and after.join in ("concat", "add", "gate")
     return part.units[0] if alone and rises and joins and step.join == "none" else None
 

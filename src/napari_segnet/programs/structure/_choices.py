@@ -13,6 +13,7 @@ from napari_segnet.programs.structure._hidden_norms import (
     before_slopes,
     hidden_place,
     taken_numbers,
+    without_biases,
 )
 from napari_segnet.programs.structure._joins import MEASURED, image_sums, join_choices
 from napari_segnet.programs.structure._names import pattern
@@ -374,10 +375,12 @@ def _norms(
         found["hidden_norm"] = (("instance", "none"), why)
     elif place := hidden_place(parts):
         known = place == "before" or before_slopes(units) or (place == "behind" and padded(parts))
-        favoured = "instance" if known else ""
+        bare = without_biases(units)
+        favoured = "instance" if known or bare else ""
         why = "numbers are missing where a norm without weights, or a dropout, may stand"
         if place == "functional":
             why = "a norm without weights has no tensors; few networks have it"
+        why = "convolutions without biases stand before norms as a rule" if bare else why
         name = counted_as("hidden_norm", parts, facts)
         found["hidden_norm"] = (ordered(name, favoured), why)
 

@@ -95,6 +95,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "none": "no sum with the image",
         "added": "the image added to the output",
     },
+    "code_activation": {
+        "activation": "an activation behind the encoder",
+        "none": "no activation behind the encoder",
+    },
     "channel_weights": {
         "mean": "channels weighed by their means",
         "mean-and-max": "channels weighed by their means and largest values",

@@ -224,3 +224,48 @@ def test_a_sequential_runs_all_its_elements_whether_their_norms_ran_or_not(tmp_p
     named = drawn(network, tmp_path / "net.pth")
     assert {"dec1.1.conv.weight", "dec1.0.bn.weight"} <= named
     assert "dec1.1.bn.weight" not in named
+
+
+class Backbone(nn.Module):
+    """A classifier of ImageNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer1, self.layer2, self.layer3 = layer(3, 4), layer(4, 8), layer(8, 16)
+        self.fc = nn.Linear(16, 1000)
+
+
+class KeepsItsBackbone(nn.Module):
+    """The encoder is taken out of a classifier, of which the end is never run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Backbone()
+        self.enc1, self.enc2 = self.base.layer1, self.base.layer2
+        self.up = nn.ConvTranspose2d(8, 4, 2, 2)
+        self.dec, self.last = layer(8, 4), nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.enc1(x)
+        x = self.up(self.enc2(functional.max_pool2d(skip, 2)))
+        answer: torch.Tensor = self.last(self.dec(torch.cat([x, skip], 1)))
+        return answer
+
+
+def test_the_end_of_a_classifier_that_gives_its_layers_is_left_out(tmp_path: Path) -> None:
+    network = KeepsItsBackbone()
+    network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    named = drawn(network, tmp_path / "net.pth")
+    assert {"enc1.0.weight", "enc2.0.weight", "dec.0.weight"} <= named
+    assert not any(name.startswith("base.") for name in named)
+
+
+def test_a_head_of_imagenet_that_is_kept_is_left_out(tmp_path: Path) -> None:
+    network = Net(False)
+    kept = nn.Module()
+    for name, module in network.named_children():
+        if name == "up1":
+            kept.add_module("fc", nn.Linear(8, 1000))
+        kept.add_module(name, module)
+    network(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert "up1.weight" in drawn(kept, tmp_path / "net.pth")

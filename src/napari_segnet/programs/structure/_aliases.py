@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from napari_segnet.containers import TensorRef
+from napari_segnet.programs.structure._idle import idle_norms
 
 __all__ = ["aliases_of"]
 
@@ -21,7 +22,7 @@ def aliases_of(tensors: Mapping[str, TensorRef]) -> Mapping[str, str]:
     """Return the tensors that stand under a second name -> the name that counts.
 
     Those of a dense end of a module that is kept twice, which no other name holds, count under no
-    name: ``""``. Shapes in order find the two; the tensors are then read, for equal values alone
+    name: ``""``; so do layers before it whose norms never ran. Shapes in order find the two; the tensors are then read, for equal values alone
     prove it.
     """
     found = _copies(tensors)
@@ -32,9 +33,10 @@ def aliases_of(tensors: Mapping[str, TensorRef]) -> Mapping[str, str]:
     for owner, own in owners.items():
         if len(own) < LEAST:
             continue
-        rest = [key for key in left if not key.startswith(f"{owner}.")]
+        kept = {key: one for key, one in found.items() if not one.startswith(f"{owner}.")}
+        rest = [key for key in tensors if key not in kept and not key.startswith(f"{owner}.")]
         if len(own) <= len(rest) and (pairs := _twice(tensors, own, rest)):
-            found |= {key: pairs.get(key, "") for key in own}
+            found = kept | {key: pairs.get(key, "") for key in own}
             break
     return {key: _last(found, key) for key in found}
 
@@ -97,17 +99,25 @@ def _mark(tensors: Sequence[TensorRef]) -> bytes | None:
 def _twice(tensors: Mapping[str, TensorRef], own: list[str], rest: list[str]) -> dict[str, str]:
     """Return the tensors of a module -> the same under other names; empty where some have none."""
     pairs, at = dict[str, str](), 0
-    for key in own:
+    for number, key in enumerate(own):
         if _dense(tensors, key):
             continue
         while at < len(rest) and tensors[rest[at]].shape != tensors[key].shape:
             at += 1
         if at == len(rest):
+            if _never_ran(tensors, own[number:]):
+                break
             return {}
         pairs[key] = rest[at]
         at += 1
     same = len(pairs) >= LEAST and all(_equal(tensors[a], tensors[b]) for a, b in pairs.items())
     return pairs if same else {}
+
+
+def _never_ran(tensors: Mapping[str, TensorRef], keys: Sequence[str]) -> bool:
+    """Tell if layers have norms, and none of these ever ran."""
+    names = {key.rpartition(".")[0] for key in keys if key.endswith(".running_mean")}
+    return bool(names) and names <= idle_norms(tensors)
 
 
 def _dense(tensors: Mapping[str, TensorRef], key: str) -> bool:

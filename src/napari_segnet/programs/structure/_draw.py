@@ -29,6 +29,7 @@ from napari_segnet.programs.structure._choices import (
     norms_first,
     steps_down,
 )
+from napari_segnet.programs.structure._codes import code_of
 from napari_segnet.programs.structure._dense import dense
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._hidden_norms import hidden_place
@@ -125,6 +126,7 @@ class Drawing:
         }
         bare = choices.get("pooling") == "strided" and choices.get("down_activation") == "none"
         self.down = steps_down(parts, topology) if bare else ()
+        self.code = code_of(parts, topology) if choices.get("code_activation") == "none" else None
 
     def graph(self) -> Graph:
         """Draw all steps, and bring the answer to the size of the image."""
@@ -252,6 +254,7 @@ class Drawing:
             active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
+            active &= unit is not self.code
             ends = residual and (self.early or not before)
             if step.part in self.down or (end and (ends or step.part in self.linear)):
                 active = False

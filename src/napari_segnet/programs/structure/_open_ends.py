@@ -1,9 +1,10 @@
-"""What a network does behind its last step up, where the file cannot tell."""
+"""What a network does behind its encoder and its last step up, where the file cannot tell."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from napari_segnet.programs.structure._codes import code_of
 from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
@@ -43,8 +44,11 @@ WHY_UNUSED = (
 
 
 def open_ends(parts: Sequence[Part], topology: Topology) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Return how a smaller output is enlarged, and which layer may never be run."""
+    """Return how codes end, how a smaller output is enlarged, and which layer may never be run."""
     found: dict[str, tuple[tuple[str, ...], str]] = {}
+    if code_of(parts, topology) is not None:
+        why = "the last layer of the encoder's Sequential may be one without an activation"
+        found["code_activation"] = (ordered("code_activation"), why)
     if topology.level:
         found["output_resize"] = (ordered("output_resize"), WHY_ENLARGED)
     unit = _perhaps_unused(parts, topology)

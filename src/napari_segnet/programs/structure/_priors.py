@@ -11,7 +11,8 @@ the answer by nearest pixels and one leaves it as it is, which copied pixels sho
 ``join``, ``pooling``, ``resize``, ``padding``, ``norm_place`` and ``instance`` in ``hidden_norm``
 are measured; so is ``pixel_weights``, in 26 of 395 files with definitions, and ``linear_resize``
 (what resizes by linear weights, in definitions of 114 repositories of which each counts once for
-modules, and else for functions; nearest ones are as rare as in ``_choices.py``), and
+modules, and else for functions; nearest ones are as rare as in ``_choices.py``),
+``code_activation`` (of encoders in one ``Sequential`` that end so, in 11 repositories), and
 ``activation_place`` and ``pix2pix_activation`` in seven repositories with layers of 4x4 pixels
 alone (``encoder_activation`` of such). ``first_norm``,
 ``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
@@ -63,6 +64,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "block_end": {"activation": 60, "none": 2},
     "with_image": {"none": 3, "subtracted": 2, "added": 1},
     "image_sum": {"none": 12, "added": 1},
+    "code_activation": {"activation": 8, "none": 3},
     "channel_weights": {"mean-and-max": 4, "mean": 1},
     "pixel_weights": {"mean-max": 18, "max-mean": 8},
     "weighed_sum": {"none": 6, "added": 1},

@@ -35,6 +35,8 @@ FLOATING = ("float32", "float16", "bfloat16", "float64")
 COUNTER = "num_batches_tracked"
 LIKELY = 2.0
 """Cost of a topology: about one thing in it is unusual, see ``_search``."""
+IMAGENET = 1000
+"""So many classes."""
 MOST_LAYERS = 1500
 """No hand-written network has more; the search of one would never end."""
 
@@ -91,7 +93,7 @@ def _read(weights: Weights, idle: Collection[str] = (), alone: bool = False) -> 
     units, left = units_of(layers, kinds)
     units = that_ran(units, idle, alone)
     squeezes, units, left = squeezes_of(units, left)
-    strange = [one for one in left if not _explained(one)]
+    strange = [one for one in left if not (_explained(one) or _is_head(one, layers))]
     if strange:
         named = [
             f"{one.name}.{role} {shape}" for one in strange for role, shape in one.roles.items()
@@ -173,6 +175,19 @@ def common_dtype(weights: Weights) -> str:
 def _explained(layer: StoredLayer) -> bool:
     """Tell if a file may hold a layer that nothing uses: a norm beside all convolutions."""
     return layer.kind == "norm" and layer.running
+
+
+def _is_head(layer: StoredLayer, layers: Sequence[StoredLayer]) -> bool:
+    """Tell if a layer is the head of a classifier of ImageNet, whose body is the encoder.
+
+    Networks that keep the whole classifier as a module never run it; others stand behind it.
+    """
+    if layer.kind != "dense" or layer.weight[0] != IMAGENET:
+        return False
+    behind = layers[layers.index(layer) + 1 :]
+    body = layer.name.rpartition(".")[0]
+    others = [one for one in behind if one.kind == "convolution"]
+    return any(not body or not one.name.startswith(f"{body}.") for one in others)
 
 
 def _refused(weights: Weights, reason: str) -> UnknownNetworkError:

@@ -120,9 +120,7 @@ class Turns:
         if not state.steps:
             return False
         word = pattern(self._own_name(at))
-        both = word in self.two_digits and word == pattern(
-            self._own_name(state.steps[-1].part)
-        )
+        both = word in self.two_digits and word == pattern(self._own_name(state.steps[-1].part))
         return both and not self.related(state, at)
 
     def _own_name(self, at: int) -> str:

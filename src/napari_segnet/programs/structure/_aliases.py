@@ -22,8 +22,8 @@ def aliases_of(tensors: Mapping[str, TensorRef]) -> Mapping[str, str]:
     """Return the tensors that stand under a second name -> the name that counts.
 
     Those of a dense end of a module that is kept twice, which no other name holds, count under no
-    name: ``""``; so do layers before it whose norms never ran. Shapes in order find the two; the tensors are then read, for equal values alone
-    prove it.
+    name: ``""``; so do layers before it whose norms never ran. Shapes in order find the two; the
+    tensors are then read, for equal values alone prove it.
     """
     found = _copies(tensors)
     left = [key for key in tensors if key not in found]

@@ -124,7 +124,7 @@ class Drawing:
             for unit, rate in zip(wide_branches(part), rates, strict=False)
             if rate
         }
-        bare = choices.get("pooling") == "strided" and choices.get("down_activation") == "none"
+        bare = (choices.get("pooling"), choices.get("down_activation")) == ("strided", "none")
         self.down = steps_down(parts, topology) if bare else ()
         self.code = code_of(parts, topology) if choices.get("code_activation") == "none" else None
 
@@ -250,14 +250,13 @@ class Drawing:
                 continue
             end = place == len(part.units) - 1
             x = self.convolved(x, unit, step, stride if place == narrow else (), place == 0)
-            active = self.active(unit, end and part in self.last, unit is up)
+            last = (end and part in self.last) or unit is self.code
+            active = self.active(unit, last, unit is up)
             active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
-            active &= unit is not self.code
-            ends = residual and (self.early or not before)
-            if step.part in self.down or (end and (ends or step.part in self.linear)):
-                active = False
+            ends = (residual and (self.early or not before)) or step.part in self.linear
+            active &= step.part not in self.down and not (end and ends)
             inner = not end and has_unknown_end(unit)
             active &= not (inner and self.choices.get("inner_activation") == "none")
             x = self._summed(x, unit, active)

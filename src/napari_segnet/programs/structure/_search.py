@@ -17,6 +17,7 @@ from dataclasses import replace
 from napari_segnet.programs.structure._between import MIXED, Between
 from napari_segnet.programs.structure._ends import MOST_CHANNELS, end_cost
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._flat_steps import that_keep_the_size
 from napari_segnet.programs.structure._names import (
     DECODER,
     OUTPUT,
@@ -46,8 +47,6 @@ MOST_FOUND = 16
 """More topologies are not looked at."""
 MOST_COLOURS = 8
 """Images of more channels are met by layers of as many or more."""
-STRIDE_ONE = 2.0
-"""Transposed convolutions keep the size in 10 of 270 public repositories that have any (2026)."""
 AHEAD = 0.25
 """Of each part that is left. Complete networks have none, so these come out by their costs."""
 MOST_COST = 9.0
@@ -239,7 +238,7 @@ class Search:
 
     def _transposed(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
-        yield from self._of_stride_one(state, at, cost)
+        yield from that_keep_the_size(part, self.turns, state, at, cost)
         cost += MIXED * any(one.before in RESIZINGS for one in state.steps)
         cost += MIXED * any(one.stride_one for one in state.steps)
         wants, odd = part.inputs(True), max(part.first.kernel) % 2 == 1
@@ -263,23 +262,6 @@ class Search:
                     cost + more + (1.0 if flat and not self.flat else 0.2),
                     behind(state, step, part),
                 )
-
-    def _of_stride_one(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
-        """Run a transposed convolution that keeps the size, in a decoder that resizes."""
-        part = self.parts[at]
-        odd = max(part.first.kernel) % 2 == 1
-        if not (odd and part.ways[0] and part.inputs(True) == state.channels):
-            return
-        before = any(one.stride_one for one in state.steps)
-        resized = any(one.before in RESIZINGS for one in state.steps)
-        cost += 0.1 if before else STRIDE_ONE
-        related, new = self.turns.related(state, at), self.turns.begins_level(state, at)
-        if state.level and (part.gap is None or part.gap > 0):
-            step = Step(part=at, transposed=True, before="resize", stride_one=True)
-            yield cost + 1.5 * related, behind(state, step, part)
-        if resized or (state.level and not any(one.rises for one in state.steps)):
-            step = Step(part=at, transposed=True, stride_one=True)
-            yield cost + 0.4 * (not related) + new, behind(state, step, part)
 
     def _strides(self, state: State) -> bool:
         """Tell if the levels so far can only be strided: no number is left for their poolings."""

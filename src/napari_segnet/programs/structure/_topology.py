@@ -42,7 +42,7 @@ class Step:
     groups : int
         Of its first convolution.
     stride_one : bool
-        Of a transposed convolution at the finest level.
+        Of a transposed convolution: it keeps the size.
     shuffled : bool
         Whether the channels of its answer become pixels of the next finer level.
     keeps, keeps_pooled : bool

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_segnet.containers import CONTAINERS
 from napari_segnet.containers.damaged import DAMAGED
-from napari_segnet.containers.refused import REFUSED
+from napari_segnet.containers.refused import NAMED, REFUSED
 from napari_segnet.families import FAMILIES
 from napari_segnet.packages import PACKAGES
 from napari_segnet.programs import PROGRAMS, WritingProgram
@@ -40,7 +40,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def page() -> str:
     """Return the page."""
-    opened = [one for one in CONTAINERS if one not in (*REFUSED, *DAMAGED)]
+    opened = [one for one in CONTAINERS if one not in (*REFUSED, *NAMED, *DAMAGED)]
     trained = {family.name for family in FAMILIES.trainable}
     parts = [
         HEAD,

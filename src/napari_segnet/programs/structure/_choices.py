@@ -19,7 +19,7 @@ from napari_segnet.programs.structure._joins import MEASURED, image_sums, join_c
 from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._open_ends import open_ends
 from napari_segnet.programs.structure._padded import padded
-from napari_segnet.programs.structure._parts import Part, is_separable
+from napari_segnet.programs.structure._parts import Part, has_depthwise, is_separable
 from napari_segnet.programs.structure._pix2pix import activation_place
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._resizings import resizings
@@ -392,8 +392,11 @@ def counted_as(
 
     A norm without weights is rare where no numbers leave room for it; so are layers that run again
     where no name says so. Dilations that differ, as ``values`` of a chain do, are less rare. Where
-    linear weights are likeliest, ``values`` of a resizing begin with both of these.
+    linear weights are likeliest, ``values`` of a resizing begin with both of these. A ReLU6 stands
+    in networks with depthwise convolutions, and in few others.
     """
+    if name == "activation" and has_depthwise(parts):
+        return "depthwise_activation"
     if name == "encoder_activation" and values[:1] == ordered("pix2pix_activation")[:1]:
         return "pix2pix_activation"
     if name == "padding" and "reflect-down" in values:

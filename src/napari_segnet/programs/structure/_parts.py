@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from napari_segnet.programs.structure._alike import in_chains, repeated
 from napari_segnet.programs.structure._attention import Squeeze
@@ -31,7 +32,7 @@ from napari_segnet.programs.structure._shortcuts import (
 )
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Part", "is_separable", "parts_of"]
+__all__ = ["Part", "has_depthwise", "is_separable", "parts_of"]
 
 ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
 """Names of layers that follow one another in a block, without a number."""
@@ -389,6 +390,12 @@ def is_separable(one: Unit, two: Unit) -> bool:
     """Tell if a convolution of each channel alone is followed by one of a single pixel."""
     apart = one.inputs(False) == 1 < one.outputs(False) == two.inputs(False)
     return apart and max(one.kernel) > 1 and max(two.kernel) == 1
+
+
+def has_depthwise(parts: Sequence[Part]) -> bool:
+    """Tell if a network has depthwise convolutions, each followed by one of a single pixel."""
+    units = [unit for part in parts for unit in part.units]
+    return any(is_separable(one, two) for one, two in pairwise(units))
 
 
 def _in_one_block(

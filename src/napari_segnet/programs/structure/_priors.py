@@ -12,7 +12,9 @@ the answer by nearest pixels and one leaves it as it is, which copied pixels sho
 are measured; so is ``pixel_weights``, in 26 of 395 files with definitions, and ``linear_resize``
 (what resizes by linear weights, in definitions of 114 repositories of which each counts once for
 modules, and else for functions; nearest ones are as rare as in ``_choices.py``),
-``code_activation`` (of encoders in one ``Sequential`` that end so, in 11 repositories), and
+``relu6`` in ``activation`` (in one of 362 files with definitions without depthwise convolutions,
+and in 4 of 39 with them, ``depthwise_activation``), ``code_activation`` (of encoders in one
+``Sequential`` that end so, in 11 repositories), and
 ``activation_place`` and ``pix2pix_activation`` in seven repositories with layers of 4x4 pixels
 alone (``encoder_activation`` of such). ``first_norm``,
 ``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
@@ -33,7 +35,7 @@ from collections.abc import Mapping
 
 __all__ = ["CHOICES", "cost", "ordered"]
 
-CHOICES: Mapping[str, Mapping[str, int]] = {
+CHOICES: Mapping[str, Mapping[str, float]] = {
     "join": {"up-skip": 49, "skip-up": 26},
     "image_join": {"up-skip": 49, "skip-up": 26},
     "ungated_join": {"same": 8, "other": 1},
@@ -47,7 +49,11 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "up_activation": {"none": 30, "relu": 4},
     "activation": {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
-        "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
+        "silu": 1, "relu6": 0.15, "tanh": 1, "none": 1,
+    },
+    "depthwise_activation": {
+        "relu": 35, "relu6": 4, "leaky-0.01": 2, "silu": 2, "leaky-0.1": 1, "leaky-0.2": 1,
+        "elu": 1, "gelu": 1, "tanh": 1, "none": 1,
     },
     "activation_place": {"behind": 6, "before": 1},
     "pix2pix_activation": {"leaky-0.2": 4, "same": 3, "leaky-0.01": 1, "leaky-0.1": 1},
@@ -109,7 +115,7 @@ def cost(name: str, value: str, values: tuple[str, ...]) -> float:
     counts = CHOICES.get(name)
     if counts is None or len(values) < 2:
         return 0.0
-    weights: dict[str, float] = {one: counts.get(one, 1) for one in values}
+    weights = {one: counts.get(one, 1) for one in values}
     if weights[values[0]] < max(weights.values()):
         weights[values[0]] = 6 * (sum(weights.values()) - weights[values[0]])
     if name == "resize" and values[0] == "bilinear-aligned":

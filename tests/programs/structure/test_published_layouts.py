@@ -219,3 +219,48 @@ class TwoAnswers(nn.Module):
 
 def test_what_runs_behind_the_others_is_no_shortcut(tmp_path: Path) -> None:
     assert not any(part.shortcut for part in parts_of(TwoAnswers(), tmp_path))
+
+
+class AnotherAnswer(nn.Module):
+    """A second answer beside the first one, of as many channels, is no shortcut either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc, self.mid = self.block(3, 8), self.block(8, 16)
+        self.up, self.dec = nn.ConvTranspose2d(16, 8, 2, 2), self.block(16, 8)
+        self.head = nn.Module()
+        self.head.wide, self.head.middle = (nn.Conv2d(8, 8, 3, padding=1) for _ in range(2))
+        self.head.seg, self.head.edge = nn.Conv2d(8, 2, 1), nn.Conv2d(8, 2, 1)
+
+    def block(self, inputs: int, outputs: int) -> nn.Module:
+        one, two = (nn.Conv2d(n, outputs, 3, padding=1) for n in (inputs, outputs))
+        return nn.Sequential(one, nn.BatchNorm2d(outputs), nn.ReLU(), two, nn.BatchNorm2d(outputs))
+
+
+def test_heads_side_by_side_are_no_shortcut(tmp_path: Path) -> None:
+    assert not any(part.shortcut for part in parts_of(AnotherAnswer(), tmp_path))
+
+
+class WrappedAlone(nn.Module):
+    """The first convolution of each block is wrapped, and each norm; the second one lies open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc, self.mid = self.block(3, 8), self.block(8, 16)
+        self.up, self.dec = nn.ConvTranspose2d(16, 8, 2, 2), self.block(16, 8)
+        self.out = nn.Conv2d(8, 2, 1)
+
+    def block(self, inputs: int, outputs: int) -> nn.Module:
+        made, first = nn.Sequential(), nn.Sequential()
+        first.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        made.conv1, made.norm1 = first, NormAndActivation(outputs)
+        made.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        made.norm2 = NormAndActivation(outputs)
+        return made
+
+
+def test_a_wrapped_norm_belongs_to_the_wrapped_convolution_before_it(tmp_path: Path) -> None:
+    units = [unit for part in parts_of(WrappedAlone(), tmp_path) for unit in part.units]
+    normed = {unit.layer.name: unit.norm.name for unit in units if unit.norm}
+    assert normed["mid.conv1.conv"] == "mid.norm1.bn"
+    assert not any(unit.norm_first for unit in units)

@@ -217,13 +217,14 @@ def _leads(
     """Tell if a norm is the first layer of its module, and the next one there takes its channels.
 
     Then it stands before that convolution, and is none of the module before. ``alone``: modules
-    that hold no more than a norm.
+    that hold no more than a norm; such a one follows a convolution that is wrapped beside it.
     """
     if one.kind != "norm" or after is None or after.kind != "convolution" or not found:
         return False
     last, holder = found[-1].layer.parent, alone.get(one.parent, one.parent)
     named = after.parent == holder and last != holder
-    return bool(holder) and named and after.weight[1] == one.width
+    beside = holder != one.parent and last.startswith(f"{holder}.")
+    return bool(holder) and named and not beside and after.weight[1] == one.width
 
 
 def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:

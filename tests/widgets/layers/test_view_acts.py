@@ -101,6 +101,18 @@ def test_an_image_below_another_one_is_shown_alone_with_its_labels(viewer):
     assert is_covered(viewer, images[0]), "another one is seen in its place"
 
 
+def test_a_plane_and_a_volume_are_compared_where_both_extend(viewer):
+    plane = viewer.add_image(np.zeros((20, 30)))
+    volume = viewer.add_image(np.zeros((4, 20, 30)))
+    viewer.dims.ndisplay = 3
+    assert is_covered(viewer, plane)
+    uncover(viewer, plane)
+    assert not volume.visible
+    volume.visible = True
+    viewer.layers.reverse()
+    assert is_covered(viewer, volume)
+
+
 def test_images_that_cover_nothing_stay(viewer):
     images, labels = three_images(viewer, blending="additive")  # channels
     images[2].blending, images[2].opacity = "translucent", 0.5

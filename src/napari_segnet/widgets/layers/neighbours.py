@@ -85,18 +85,15 @@ def is_covered(viewer: napari.viewer.Viewer, image: napari.layers.Image) -> bool
 def _covers(
     other: napari.layers.Image, image: napari.layers.Image, viewer: napari.viewer.Viewer
 ) -> bool:
+    """Tell if a layer hides another one, by the displayed axes that both have."""
     if not other.visible or other.opacity < 1 or other.blending not in COVERING:
         return False
-    boxes = [_displayed(layer, viewer) for layer in (other, image)]
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    shown = [axis for axis in axes if axis >= -min(other.ndim, image.ndim)]
+    boxes = [layer.extent.world[:, shown] for layer in (other, image)]
     shared = np.minimum(*(stop for _, stop in boxes)) - np.maximum(*(start for start, _ in boxes))
     area = float(np.prod(np.maximum(shared, 0)))
     return area > MOSTLY * min(float(np.prod(stop - start)) for start, stop in boxes)
-
-
-def _displayed(layer: napari.layers.Layer, viewer: napari.viewer.Viewer) -> Any:
-    """Return where a layer begins and ends along the axes that are displayed."""
-    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
-    return layer.extent.world[:, [axis for axis in axes if axis >= -layer.ndim]]
 
 
 def _image_meant(viewer: napari.viewer.Viewer) -> napari.layers.Image | None:

@@ -150,6 +150,14 @@ def test_files_that_only_their_name_tells(name: str, match: str, tmp_path: Path)
         open_tree(path)
 
 
+@pytest.mark.parametrize("version", [1, 4, 7])
+def test_core_ml_is_neither_onnx_nor_tensorflow(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "unet.mlmodel"
+    path.write_bytes(bytes([8, version]) + b"\x12\x1f\n\x0b\n\x05image\x1a\x02\x22\0" + bytes(40))
+    with pytest.raises(UnsupportedWeightsError, match=r"mlmodel is a Core ML model.*PyTorch"):
+        open_tree(path)
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_damage_is_told(kind: str, tmp_path: Path) -> None:
     content, match = BROKEN[kind]

@@ -16,7 +16,7 @@ from napari_segnet.containers._onnx_sound import require_sound
 from napari_segnet.containers._onnx_tensor import OnnxTensor, reference
 from napari_segnet.containers._protobuf import Message, Source
 from napari_segnet.containers._types import TensorRef, Tree
-from napari_segnet.containers.refused import is_saved_model
+from napari_segnet.containers.refused import holds_messages
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 from napari_segnet.stamp import stamp_of
 
@@ -31,8 +31,8 @@ class Onnx:
     name = "onnx"
 
     def detect(self, head: bytes, path: Path) -> bool:
-        """Tell by the first fields; TensorFlow's ``saved_model.pb`` begins alike."""
-        if is_saved_model(head):
+        """Tell by the first fields; TensorFlow's ``saved_model.pb`` and Core ML begin alike."""
+        if holds_messages(head):
             return False
         return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in b"\x12\x1a:B"
 

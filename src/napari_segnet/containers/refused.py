@@ -14,7 +14,7 @@ from napari_segnet.containers._types import Tree
 from napari_segnet.containers._zip import names
 from napari_segnet.errors import UnsupportedWeightsError
 
-__all__ = ["NAMED", "REFUSED", "SAVED_MODEL", "Refused", "is_saved_model"]
+__all__ = ["NAMED", "REFUSED", "SAVED_MODEL", "Refused", "holds_messages"]
 
 _STATE_DICT = (
     "Open it once where it was made and save its tensors alone: "
@@ -63,6 +63,24 @@ class Refused:
         )
 
 
+@dataclass(slots=True)
+class _Named(Refused):
+    """A kind of file that the end of its name tells, beside its first bytes if those are asked.
+
+    Attributes
+    ----------
+    file : str
+        A regular expression of that end.
+    """
+
+    file: str = ""
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell from the first bytes and the end of the name."""
+        named = re.search(self.file + "$", path.name, re.IGNORECASE)
+        return bool(named) and self.looks(head, frozenset())
+
+
 # ---- Tellers ---------------------------------------------------------------------------
 
 
@@ -92,8 +110,9 @@ def _npz(_head: bytes, found: frozenset[str]) -> bool:
     return bool(found) and all(name.endswith(".npy") for name in found)
 
 
-def _core_ml(_head: bytes, found: frozenset[str]) -> bool:
-    return any(name.endswith((".mlmodel", ".mlpackage/Manifest.json")) for name in found)
+def _core_ml(head: bytes, found: frozenset[str]) -> bool:
+    inside = any(name.endswith((".mlmodel", ".mlpackage/Manifest.json")) for name in found)
+    return inside or (holds_messages(head) and head[1] > 1)  # no TensorFlow has another version
 
 
 def _other_zip(_head: bytes, found: frozenset[str]) -> bool:
@@ -104,16 +123,16 @@ def _tar(head: bytes, _names: frozenset[str]) -> bool:
     return head[_TAR] == b"ustar"
 
 
-def is_saved_model(head: bytes) -> bool:
-    """Tell ``saved_model.pb`` from ONNX, which begins alike.
+def holds_messages(head: bytes) -> bool:
+    """Tell ``saved_model.pb`` and Core ML from ONNX, which begin alike.
 
-    Its version 1 is followed by a message that begins with a message, that of ONNX by a name.
+    Their version is followed by a message that begins with a message, that of ONNX by a name.
     """
-    return bool(re.match(rb"\x08\x01\x12[\x80-\xff]*[\0-\x7f]\n", head, re.DOTALL))
+    return bool(re.match(rb"\x08[\x01-\x20]\x12[\x80-\xff]*[\0-\x7f]\n", head, re.DOTALL))
 
 
 def _tensorflow(head: bytes, _names: frozenset[str]) -> bool:
-    return is_saved_model(head)
+    return holds_messages(head) and head[1] == 1
 
 
 def _openvino(head: bytes, _names: frozenset[str]) -> bool:
@@ -146,6 +165,13 @@ REFUSED: tuple[Refused, ...] = (
         _npz,
     ),
     Refused("core-ml", "a Core ML model", _SOURCE, _core_ml),
+    _Named(
+        "core-ml-1",
+        "a Core ML model",
+        _SOURCE,
+        lambda head, _names: holds_messages(head),
+        r"\.mlmodel",
+    ),
     Refused("zip", "a zip archive that torch did not write", _UNPACK, _other_zip),
     Refused(
         "tensorflow",
@@ -213,25 +239,8 @@ REFUSED: tuple[Refused, ...] = (
 # ---- By the name alone -----------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Named(Refused):
-    """A kind of file that only the end of its name tells.
-
-    Attributes
-    ----------
-    file : str
-        A regular expression of that end.
-    """
-
-    file: str = ""
-
-    def detect(self, head: bytes, path: Path) -> bool:
-        """Tell from the end of the name."""
-        return bool(re.search(self.file + "$", path.name, re.IGNORECASE))
-
-
 def _named(name: str, what: str, advice: str, file: str) -> _Named:
-    return _Named(name, what, advice, _starts(), file)
+    return _Named(name, what, advice, lambda _head, _names: True, file)
 
 
 NAMED: tuple[Refused, ...] = (

@@ -13,6 +13,8 @@ from qtpy.QtCore import QPoint
 from support import hand, painter
 from support.hand import until
 
+from napari_segnet.builtin import builtin_models
+from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import job, run
 from napari_segnet.review import Review, State
 from napari_segnet.samples import nuclei_2d
@@ -415,6 +417,16 @@ def test_labels_of_another_session_are_compared_with_the_network_that_made_them(
     looked_at(panel, "nuclei")
     assert "compared with" in panel.said.text()
     assert (panel.model.items.ids > 0).all(), "run without inversion, it would miss objects"
+
+
+def test_a_network_that_ran_on_another_machine_runs_on_this_one(viewer, layer):
+    image = viewer.add_image(np.zeros(layer.data.shape, np.uint8))
+    predict = {"invert": "yes", "device": "cuda:7", "precision": "float16", "threads": 64}
+    origin = {"checkpoint": {"path": str(builtin_models()["nuclei"])}, "predict": predict}
+    found = viewer.add_labels(layer.data, metadata={"segnet": {"origin": origin}})
+    bind(found, image)
+    given = jobs.network_input(found, viewer, "nuclei")
+    assert given.predict == PredictSettings(invert="yes", multiscale="no")
 
 
 def test_a_network_that_is_gone_is_not_proposed(viewer, panel, tmp_path):

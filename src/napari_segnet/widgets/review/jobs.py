@@ -48,6 +48,8 @@ __all__ = ["Given", "look_at", "network_input", "rectangle_of"]
 Known = tuple[npt.NDArray[np.int64], npt.NDArray[Any]]
 COPY_PX = 2**22
 """Pixels that are copied at once."""
+OF_MACHINES = ("device", "engine", "precision", "threads", "batch_size")
+"""Settings of a run that another machine may not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,11 +109,16 @@ def network_input(layer: napari.layers.Labels, viewer: napari.viewer.Viewer, net
 
 
 def _as_made(given: Given, layer: napari.layers.Labels) -> Given:
-    """Return labels that are looked at with the network that made them, run as it was then."""
+    """Return labels that are looked at with the network that made them, run as it was then.
+
+    What of its settings belongs to the machine is left to this one.
+    """
     origin = record_of(layer).origin or {}
-    predict, said = origin.get("predict"), checkpoint_of(layer).get("told")
+    said = checkpoint_of(layer).get("told")
     try:
-        settings = settings_from(PredictSettings, {**FORMER_RUNS, **(predict or {})})
+        asked = {**FORMER_RUNS, **(origin.get("predict") or {})}
+        kept = {name: value for name, value in asked.items() if name not in OF_MACHINES}
+        settings = settings_from(PredictSettings, kept)
     except (SettingsError, TypeError):  # of another version, or a script's
         return given
     return replace(given, predict=settings, overrides=said if isinstance(said, Mapping) else {})

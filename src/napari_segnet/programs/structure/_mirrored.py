@@ -60,7 +60,7 @@ def pools_at_the_end(topology: Topology) -> bool:
 
 def _is_plain(part: Part) -> bool:
     beside = part.shortcut or part.identity or part.gate or part.branches or part.dense
-    straight = all(unit.ways[0] is False or False in unit.ways for unit in part.units)
+    straight = all(False in unit.ways for unit in part.units)
     # Numbers of a Sequential tell where poolings stand.
     return straight and not beside and not part.squeeze and not part.gap and not part.lead
 

@@ -264,14 +264,17 @@ def test_of_two_classes_with_the_same_tensors_one_is_assumed(tmp_path: Path, cal
     _read(tmp_path, NAMES.replace("width=8", "width=6") + call, "net.py")
     _read(tmp_path, swapped.replace("width=8", "width=6"), "other.py")
     _read(tmp_path, NAMES.replace("width=8", "width=6"), "the_same.py")
-    known = identify(tmp_path / "net.pth").known["class"]
-    assert known.source == ("read" if called else "assumed")
+    found = identify(tmp_path / "net.pth").known
+    known = found["class"]
+    assert known.source == found["graph"].source == ("read" if called else "assumed")
     if not called:
+        assert found["halo_px"].source == "assumed"
         assert "Swapped (" in known.why
         assert "the_same" not in known.why
     told = identify(tmp_path / "net.pth", overrides={"class": "Swapped"})
     assert told.hparams["class"] == "Swapped"
     assert told.known["class"].source == "told"
+    assert told.known["graph"].source == "read"
 
 
 def test_many_other_networks_beside_it_do_not_use_up_the_reading(

@@ -263,7 +263,9 @@ def _with_facts(
         known["class"] = Known(source="told", why="by the user")
     elif match.others:
         same = " and ".join(match.others)
-        known["class"] = Known(source="assumed", why=f"the same tensors are those of {same}")
+        other = Known(source="assumed", why=f"the same tensors are those of {same}")
+        known["class"] = other
+        known["graph"] = replace(other, why=f"{why}; {other.why}")
     if drawn.ended.count > 1:
         hparams["output"] = drawn.main + 1
         known["output"] = Known(source="assumed", why="its forward answers with several maps")

@@ -71,7 +71,7 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
                 coming.append(threads.begin(plan, stem, path, answer=small))
 
         for number, (bar, stem, path) in enumerate(todo):
-            if show.disk_full:
+            if show.disk.is_full:
                 show.leave([path for _, _, path in todo[number:]])
                 break
             begun = time.perf_counter()

@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.commands._failure import added, in_words
 from napari_segnet.commands._going_on import DoneMeanwhile
-from napari_segnet.errors import DiskFullError
+from napari_segnet.writers.full_disk import FullDisk
 
 if TYPE_CHECKING:
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._image_run import Done
 
 __all__ = ["Show"]
-
-MOST_REFUSED = 2
-"""So many images in succession that the disk had no room for, and the run ends: what the network
-says of the others would be lost as well. A single one may be larger than the others."""
 
 
 class Show:
@@ -38,14 +34,9 @@ class Show:
         self._json = as_json
         self._lock = threading.Lock()
         self._notes: Counter[str] = Counter()
-        self._refused = 0
+        self.disk = FullDisk()
         self.failed: list[tuple[Path, str]] = []
         self.untried: list[Path] = []
-
-    @property
-    def disk_full(self) -> bool:
-        """Whether the run is to end: the disk takes no results any more."""
-        return self._refused >= MOST_REFUSED
 
     def leave(self, paths: list[Path]) -> None:
         """Say that images were not tried, since the disk is full."""
@@ -59,7 +50,7 @@ class Show:
     def done(self, bar: Bar, done: Done) -> None:
         """Say what was made of an image; a note that was said of another one is counted."""
         with self._lock:
-            self._refused = 0
+            self.disk.written()
             bar.end(done.words)
             for note in done.notes:
                 self._notes[note] += 1
@@ -77,8 +68,7 @@ class Show:
                 self._kept(path, error.files)
                 return
             bar.end("failed")
-            if isinstance(error, DiskFullError):
-                self._refused += 1
+            self.disk.failed(error)
             self.failed.append((path, in_words(error) + added(error)))
             self._line({"image": named(path), "error": self.failed[-1][1]})
 

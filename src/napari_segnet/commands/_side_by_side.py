@@ -182,7 +182,7 @@ class _Crew:
                         bar, stem, path = self._todo.get_nowait()
                     except queue.Empty:
                         return
-                    if self._show.disk_full:
+                    if self._show.disk.is_full:
                         self._show.leave([path])
                     else:
                         self._one(do, bar, stem, path)

@@ -124,6 +124,7 @@ class Segment:
         from napari_segnet.commands._plan import make_plan
         from napari_segnet.commands._show import Show
         from napari_segnet.readers import skipped_files
+        from napari_segnet.writers.full_disk import untried_in_words
 
         _set_room(args.memory, args.scratch)
         if args.scheduler is not None and args.jobs > 1:
@@ -162,11 +163,8 @@ class Segment:
         if show.failed:
             print(_table(show.failed, len(plan.images)), file=sys.stderr)
         if show.untried:
-            print(
-                f"{len(show.untried)} more images were not tried, since the disk is full. Free "
-                "some space, and run the same command again with --resume.",
-                file=sys.stderr,
-            )
+            said = untried_in_words(len(show.untried))
+            print(f"{said} run the same command again with --resume.", file=sys.stderr)
         return 1 if show.failed else 0
 
 

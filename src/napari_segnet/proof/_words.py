@@ -52,6 +52,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "bilinear-aligned": "the smaller output enlarged (bilinear with aligned corners)",
     },
     "unused_layer": {"none": "each layer run"},
+    "end_padding": {
+        "uneven": "a last step up without paddings",
+        "same": "a last step up that pads by zeros",
+    },
     "norm_place": {
         "after-convolution": "norms before the activations",
         "after-activation": "norms after the activations",

@@ -264,3 +264,12 @@ def test_a_wrapped_norm_belongs_to_the_wrapped_convolution_before_it(tmp_path: P
     normed = {unit.layer.name: unit.norm.name for unit in units if unit.norm}
     assert normed["mid.conv1.conv"] == "mid.norm1.bn"
     assert not any(unit.norm_first for unit in units)
+
+
+def test_that_the_end_is_uneven_stays_assumed_and_can_be_told(tmp_path: Path) -> None:
+    torch.save(UnevenEnd().state_dict(), tmp_path / "network.pth")
+    space = read_structure(open_weights(tmp_path / "network.pth")[0])
+    first = space.first(1)[0]
+    assert first.open["end_padding"] == ("uneven", "same")
+    other = space.candidate(first.layout, {**first.choices, "end_padding": "same"})
+    assert other.graph != first.graph

@@ -126,7 +126,7 @@ def test_a_full_disk_ends_the_run_after_two_images_in_succession(dock, qtbot, fo
     said = dock.whole_folder.said.text()
     assert written == ["well_1", "well_4", "well_5", "well_6"]
     assert said.startswith("1 of 6 images are segmented")
-    assert "1 more images were not tried, since the disk is full." in said
+    assert "1 more image was not tried, since the disk is full." in said
 
 
 def test_it_stops_on_request(dock, qtbot, folders):

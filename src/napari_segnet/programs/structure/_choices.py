@@ -29,6 +29,7 @@ from napari_segnet.programs.structure._shared import (
     with_shared_norm,
 )
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Topology
+from napari_segnet.programs.structure._uneven_end import uneven_end
 from napari_segnet.programs.structure._units import Unit
 from napari_segnet.programs.structure._unusual_blocks import is_inverted
 from napari_segnet.programs.structure._up_convolutions import up_convolution
@@ -75,6 +76,9 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["padding"] = (ordered("padding", "reflect" if padded(parts) else ""), why)
         if "activation_place" in found:
             found["padding"] = (ordered("way_down_padding"), MEASURED)
+        if uneven_end(parts, topology):
+            why = "an even kernel ends the network, as in a LinkNet; no tensor shows its paddings"
+            found["end_padding"] = (ordered("end_padding"), why)
         _dilations(found, parts, topology, facts, len(wide))
         if rates := rates_of(parts):
             found["branch_dilation"] = (rates, "kernels look the same with any dilation")

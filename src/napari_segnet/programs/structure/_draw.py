@@ -109,7 +109,7 @@ class Drawing:
         hidden, place = choices.get("hidden_norm", "none") != "none", hidden_place(parts)
         self.ahead, self.behind = hidden and place == "before", hidden and place != "before"
         self.bare = norm_free(parts, topology, choices)
-        self.padded, self.uneven = padded(parts), uneven_end(parts, topology)
+        self.padded, self.uneven = padded(parts), uneven_end(parts, topology, choices)
         self.linear = linear(parts)
         self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)

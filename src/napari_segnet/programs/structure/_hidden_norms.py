@@ -41,7 +41,7 @@ def without_biases(units: Iterable[Unit]) -> bool:
     """Tell if convolutions have no biases, as is usual before a norm.
 
     Of five public repositories whose networks have neither biases nor norms with tensors, four
-    have an InstanceNorm without weights (November 2026).
+    have an InstanceNorm without weights (November 2026); two of the five were not drawn by chance.
     """
     wide = [unit for unit in units if max(unit.kernel) > 1]
     biased = sum(unit.layer.bias for unit in wide)

@@ -20,7 +20,7 @@ alone (``encoder_activation`` of such). ``first_norm``,
 ``apart_activation``, ``dilation``, ``chain_dilation``, ``residual``, ``both`` and ``none`` in
 ``residual_activation``, ``inner_activation``, ``way_down_padding``,
 ``encoder_activation``, ``branch_dilation``, ``branch_mean``, ``inverted``, ``with_image``,
-``norm_use``, ``recurrence``,
+``norm_use``, ``recurrence``, ``end_padding``,
 ``named_recurrence``, ``block_end``, ``down_activation``, ``between``, ``output_resize``,
 ``unused_layer``, ``second_input``, ``ungated_join``, ``image_sum``, ``channel_weights``,
 ``weighed``, ``weighed_sum``, ``gate_end``, ``unseen_norm``, ``epsilon``, ``groups``, ``unpooled``
@@ -85,6 +85,7 @@ CHOICES: Mapping[str, Mapping[str, float]] = {
     "unseen_norm": {"none": 33, "instance": 1, "instance-inner": 1},
     "hidden_norm": {"none": 10, "instance": 7},
     "residual_activation": {"after-add": 6, "before-add": 4, "both": 1, "none": 1},
+    "end_padding": {"uneven": 6, "same": 1},
     "inner_activation": {"each": 60, "none": 2},
     "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2, "2": 1, "channels": 1},
     "inverted": {"added": 5, "none": 1},

@@ -7,7 +7,7 @@ on a ResNet of https://github.com/ternaus/robot-surgery-segmentation, which many
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Topology
@@ -18,8 +18,15 @@ __all__ = ["uneven_end"]
 KERNELS = (3, 3, 2)
 
 
-def uneven_end(parts: Sequence[Part], topology: Topology) -> tuple[str, ...]:
-    """Return the names of these three convolutions; empty where a network ends in another way."""
+def uneven_end(
+    parts: Sequence[Part], topology: Topology, choices: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the names of these three convolutions; empty where a network ends in another way.
+
+    So it does where ``end_padding`` is chosen as ``same``.
+    """
+    if choices and choices.get("end_padding") == "same":
+        return ()
     chain: list[tuple[Unit, bool]] = []
     for step in reversed(topology.steps[-len(KERNELS) :]):
         part = parts[step.part]

@@ -14,6 +14,7 @@ from napari_segnet.widgets.qt.named import named_button, named_label
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.segment.folder_jobs import FolderReport, FolderRequest, segment_folder
+from napari_segnet.writers.full_disk import untried_in_words
 
 __all__ = ["FolderBox"]
 
@@ -110,10 +111,8 @@ class FolderBox(QWidget):
         if len(report.failed) > MOST_FAILED:
             lines.append(f"{len(report.failed) - MOST_FAILED} more images failed.")
         if report.untried:
-            lines.append(
-                f"{report.untried} more images were not tried, since the disk is full. Free some "
-                "space, and run the folder again: results that are there stay."
-            )
+            said = untried_in_words(report.untried)
+            lines.append(f"{said} run the folder again: results that are there stay.")
         if report.skipped:
             lines.append(f"Unsupported files: {', '.join(report.skipped)}.")
         self._end("\n".join(lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import Cancelled, DiskFullError, OutputError
+from napari_segnet.errors import Cancelled, OutputError
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
 from napari_segnet.joined import join_channels
 from napari_segnet.measure import measure
@@ -24,14 +24,11 @@ from napari_segnet.readers import (
 )
 from napari_segnet.widgets.qt.torch_loading import load_torch
 from napari_segnet.writers import check_output, write_segmentation
+from napari_segnet.writers.full_disk import FullDisk
 
 __all__ = ["FolderReport", "FolderRequest", "segment_folder"]
 
 T = TypeVar("T")
-
-MOST_REFUSED = 2
-"""So many images in succession that the disk had no room for, and the others are not tried. A
-single one may be larger than the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +101,9 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
     done: list[str] = []
     failed: list[tuple[str, BaseException]] = []
     stems: dict[str, Path] = {}
-    refused = 0
+    disk = FullDisk()
     for number, path in enumerate(paths, 1):
-        if refused >= MOST_REFUSED:
+        if disk.is_full:
             break
         where = f"image {number} of {len(paths)}, {path.name}"
         try:
@@ -125,10 +122,10 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
         except Exception as error:
             # The others go on; the report names each failure.
             failed.append((path.name, error))
-            refused += isinstance(error, DiskFullError)
+            disk.failed(error)
         else:
             done.append(path.name)
-            refused = 0
+            disk.written()
     return FolderReport(
         out=asked.out,
         done=tuple(done),
